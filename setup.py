@@ -13,7 +13,7 @@ def read(name): return (root/name).read_text(encoding="utf-8")
 
 setup(
     name=config["lib_name"],
-    version=re.search(r'^__version__ = "(.+)"', read("hrda_nb/__init__.py"), re.M)[1],
+    version=re.search(r'^__version__ = "(.+)"', read("hrda_nb/__init__.py"), re.MULTILINE)[1],
     description=config["description"],
     long_description=read("README.md"), long_description_content_type="text/markdown",
     author=config["author"], license_expression=config["license"],
