@@ -31,9 +31,9 @@ def flags_of(source):
 def is_exported(source): return bool(flags_of(source) & {"export", "exporti", "exports"})
 
 def modules():
-    "Exported modules: path -> number of the notebook it comes from"
-    head = {p: re.search(r"File to edit: \S*?nbs/(\d+)\S*\.ipynb", p.read_text(encoding="utf-8")) for p in (ROOT/"hrda_nb").rglob("*.py")}
-    return {p: int(found[1]) for p, found in sorted(head.items()) if found}
+    "Exported modules: path -> the notebook it comes from, e.g. 'nbs/08_crops.ipynb'"
+    head = {p: re.search(r"File to edit: \S*?(nbs/\S+\.ipynb)", p.read_text(encoding="utf-8")) for p in (ROOT/"hrda_nb").rglob("*.py")}
+    return {p: found[1] for p, found in sorted(head.items()) if found}
 
 def public(tree):
     "Exported functions of a module, and the public methods of its exported classes: (name, definition)"

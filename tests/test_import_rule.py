@@ -1,5 +1,7 @@
-"Data flows one way: data -> models -> uda -> inference -> plots -> training -> widgets -> cli; a module imports only from its left."
+"""Data flows one way: data -> models -> uda -> inference -> plots -> training -> widgets -> cli; a module imports only from its left,
+and inside data, models and uda only from notebooks of a lower number."""
 import ast
+import re
 import subprocess
 import sys
 
@@ -8,12 +10,15 @@ import pytest
 from notebooks import ROOT
 
 ROOMS = "data", "models", "uda", "inference", "plots", "training", "widgets", "cli"
+ORDERED = "data", "models", "uda"  # rooms whose notebooks build on each other in the order of their numbers
+FLAT = tuple(f"hrda_nb.{room}" for room in ("plots", "widgets", "cli"))  # rooms that are one module
 
-def position(module, numbers):
-    "Where `hrda_nb.room.module` stands: (room, notebook number); a whole room stands at its end"
-    room = module.split(".")[1]
-    assert room in ROOMS, f"{module}: no such room"
-    return ROOMS.index(room), numbers.get(module, 99)
+def room(module): return module.split(".")[1]
+
+def goes_back(here, there, numbers):
+    "Does module `here` step back when it imports `there`? A whole room stands after all its modules."
+    if room(here) != room(there): return ROOMS.index(room(there)) > ROOMS.index(room(here))
+    return room(here) in ORDERED and here != there and numbers.get(there, 99) >= numbers.get(here, 99)
 
 def imported(source, module):
     "Every hrda_nb module that `source`, the code of `module`, imports, wherever the import stands"
@@ -26,16 +31,14 @@ def imported(source, module):
         else: continue
         yield from (".".join(n.split(".")[:3]) for n in names if n.split(".")[0] == "hrda_nb" and n != "hrda_nb")
 
-FLAT = tuple(f"hrda_nb.{room}" for room in ("plots", "widgets", "cli"))  # rooms that are one module
-
 def steps_back(sources, numbers):
     "Imports against the order: (importing module, imported module)"
-    return [(m, i) for m, source in sources.items() for i in imported(source, m)
-            if i.split(".")[1] in ROOMS and position(i, numbers) >= position(m, numbers)]
+    return sorted({(m, i) for m, source in sources.items() for i in imported(source, m) if room(i) in ROOMS and goes_back(m, i, numbers)})
 
 def name(path): return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
-MODULES = {name(p): number for p, number in notebooks.modules().items()}
+NOTEBOOKS = {notebook: name(p) for p, notebook in notebooks.modules().items()}
+MODULES = {m: int(re.search(r"\d+", notebook)[0]) for notebook, m in NOTEBOOKS.items()}
 SOURCES = {name(p): p.read_text(encoding="utf-8") for p in notebooks.modules()}
 
 def test_modules_import_only_from_their_left():
@@ -43,9 +46,9 @@ def test_modules_import_only_from_their_left():
     assert steps_back(SOURCES, MODULES) == []
 
 @pytest.mark.parametrize("line", ["from hrda_nb.training.trainer import train", "from ..training.trainer import train", "import hrda_nb.cli",
-                                  "from ..uda import losses", "from .hrda import build_model", "def f():\n    from hrda_nb import plots"])
+                                  "from ..uda import losses", "from .decoders import conv", "from .hrda import build_model", "def f():\n    from hrda_nb import plots"])
 def test_a_step_back_is_seen(line):
-    numbers = {"hrda_nb.models.crops": 8, "hrda_nb.models.hrda": 10, "hrda_nb.uda.losses": 12, "hrda_nb.plots": 22}
+    numbers = {"hrda_nb.models.decoders": 8, "hrda_nb.models.crops": 8, "hrda_nb.models.hrda": 10, "hrda_nb.uda.losses": 12, "hrda_nb.plots": 22}
     assert steps_back({"hrda_nb.models.crops": line}, numbers)
 
 def test_steps_forward_are_fine():
@@ -56,15 +59,15 @@ def test_steps_forward_are_fine():
 
 def test_notebooks_follow_the_same_order():
     "Cells that are not exported too; a figure may use plots"
-    numbered = {p: int(p.split("/")[-1][:2]) for p in notebooks.paths() if p.split("/")[-1][:2].isdigit()}
-    place = {number: position(m, MODULES) for m, number in MODULES.items()}
     wrong = []
-    for path, number in numbered.items():
+    for path, here in NOTEBOOKS.items():
         for source in notebooks.code_cells(path):
-            lines = "\n".join(line for line in source.splitlines() if "hrda_nb" in line and "import" in line and line.lstrip() == line)
-            wrong += [(path, m) for m in imported(lines, "notebook") if m != "hrda_nb.plots" and m.split(".")[1] in ROOMS
-                      and position(m, MODULES) > place.get(number, (99,))]
+            lines = "\n".join(line for line in source.splitlines() if re.match(r"(from|import) hrda_nb", line))
+            wrong += [(path, i) for i in imported(lines, here) if room(i) in ROOMS and i not in (here, "hrda_nb.plots") and goes_back(here, i, MODULES)]
     assert wrong == []
+
+def test_every_module_stands_in_a_room():
+    assert [m for m in MODULES if room(m) not in ROOMS] == []
 
 def test_libraries_import_names_one_by_one():
     stars = [m for m, source in SOURCES.items() for node in ast.walk(ast.parse(source))
