@@ -10,8 +10,9 @@ KEEP = { # file -> patterns of the tensors kept
     'head_mit_tiny': ['logits', 'embed3', 'aspp1'],
     'decoders': ['mit_tiny.*', 'mit_b0.daformer_sepaspp', 'mit_b0.upernet'],
     'dlv2': ['x_u8', 'r50w16.feat1', 'r50w16.*logits*', 'r50w16.odd*', 'r50w16.train*', 'r101w16.logits', 'r101.logits'],
+    'step_daformer': ['*weight', '*.mix_masks', '*.mixed_lbl', 'final.*'],
 }
-JSON = ['dacs', 'data', 'sample_class_stats', 'samples_with_class', 'encoders', 'decoders', 'dlv2', 'hrda_state_dict_shapes']
+JSON = ['dacs', 'data', 'sample_class_stats', 'samples_with_class', 'encoders', 'decoders', 'dlv2', 'hrda_state_dict_shapes', 'schedule', 'step_daformer']
 
 def recorded_errors(readme:pathlib.Path) -> dict: # file stem -> key -> f64_err
     "The `f64_err` columns of the README beside the recorded values"
