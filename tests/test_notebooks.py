@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import browser
 import notebooks
 import pytest
 from notebooks import ROOT
@@ -92,7 +93,9 @@ def test_a_failing_notebook_fails(tmp_path, monkeypatch):
     assert not bad.ok and "ZeroDivisionError" in bad.log
     assert (flagged.cells, flagged.skipped) == (0, 1)
 
-@pytest.mark.parametrize("executed", PATHS)
+IN_BROWSER = {p for p in PATHS if "/walkthroughs/" in p} if browser.find() else set()  # test_browser.py runs them, nothing runs twice
+
+@pytest.mark.parametrize("executed", sorted(set(PATHS) - IN_BROWSER))
 def test_runs(executed, run_notebook):
     run = run_notebook(executed)
     assert run.ok, f"{executed} failed after {run.seconds:.0f} s\n{run.log}"

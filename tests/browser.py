@@ -1,0 +1,110 @@
+"""A notebook in a real browser: find Chromium, serve a copy of `nbs/` with JupyterLab, open, run all, look.
+
+The browser is the one the environment variable HRDA_BROWSER names, else the system's Chromium or Chrome, else playwright's own."""
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+import notebooks
+from notebooks import ROOT
+
+SCREENSHOTS = ROOT/"tests/screenshots"
+OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+           "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
+SETTINGS = {"notebook-extension/tracker": {"windowingMode": "none"},  # render cells that are out of sight too
+            "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}}
+
+def find():
+    "Path of a Chromium, or None"
+    named = [os.environ.get("HRDA_BROWSER"), *map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))]
+    try:
+        from playwright.sync_api import sync_playwright
+        with sync_playwright() as p: named.append(p.chromium.executable_path)
+    except ImportError: return None
+    return next((path for path in named if path and Path(path).is_file()), None)
+
+def copy_notebooks(to):
+    "A copy of `nbs/` without outputs and without the cells that tests leave out"
+    shutil.copytree(ROOT/"nbs", to, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "out"))
+    for path in to.rglob("*.ipynb"):
+        nb = json.loads(path.read_text(encoding="utf-8"))
+        for cell in (c for c in nb["cells"] if c["cell_type"] == "code"):
+            cell["outputs"] = []
+            if notebooks.flags_of("".join(cell["source"])) & set(notebooks.FLAGS):
+                cell["cell_type"] = "raw"
+                del cell["outputs"], cell["execution_count"]
+        path.write_text(json.dumps(nb), encoding="utf-8")
+
+@contextmanager
+def serve(root, state):
+    "JupyterLab on a folder, its settings and workspaces in another; yields its address"
+    for name, settings in SETTINGS.items():
+        file = state/f"settings/@jupyterlab/{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings), encoding="utf-8")
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    env = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(state/"settings"), "JUPYTERLAB_WORKSPACES_DIR": str(state/"workspaces"),
+           "JUPYTER_CONFIG_DIR": str(state/"config"), "JUPYTER_RUNTIME_DIR": str(state/"runtime")}
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
+               "--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={root}"]
+    with open(state/"lab.log", "w", encoding="utf-8") as log:
+        lab = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        _wait_until(lambda: urllib.request.urlopen(f"{url}/api", timeout=5).status == 200, 90, lambda: (state/"lab.log").read_text())
+        yield url
+    finally:
+        lab.terminate()
+        lab.wait(timeout=30)
+
+def _wait_until(works, seconds, complaint):
+    end = time.time() + seconds
+    while time.time() < end:
+        try:
+            if works(): return
+        except OSError: time.sleep(0.3)
+    raise TimeoutError(complaint())
+
+@contextmanager
+def open_page(executable):
+    "A page of a headless browser that can reach nothing but this machine"
+    from playwright.sync_api import sync_playwright
+    with sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=executable, args=OFFLINE)
+        yield browser.new_page(viewport=dict(width=1400, height=1600))
+        browser.close()
+
+IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+RUN_ALL = """() => { window.hrda_done = false;
+  jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.hrda_done = true }) }"""
+CELLS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code' && c.model.sharedModel.source.trim()).map(c =>
+  ({ran: c.model.executionCount !== null,
+    errors: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON()).filter(o => o.output_type === 'error')}))"""
+
+def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
+    "Open a notebook, run all cells, wait; the Run that came of it. The page stays open for a closer look."
+    start = time.time()
+    page.goto(f"{url}/lab/tree/{path}?reset")
+    page.wait_for_function(IDLE, timeout=90_000)
+    page.evaluate(RUN_ALL)
+    page.wait_for_function("() => window.hrda_done", timeout=seconds * 1000, polling=300)
+    page.wait_for_function(IDLE, timeout=30_000)
+    cells = page.evaluate(CELLS)
+    errors = [f"{e['ename']}: {e['evalue']}" for c in cells for e in c["errors"]]
+    ran = sum(c["ran"] for c in cells)
+    skipped = page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'raw').length")
+    return notebooks.Run(ran == len(cells) > 0 and not errors, time.time() - start, ran, skipped, "\n".join(errors))
+
+def screenshot(page, name):
+    "Kept for a person to look at"
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS/f"{name}.png")
