@@ -96,7 +96,7 @@ def to_image(drawing:Drawing) -> Image.Image: # RGB
 
 def encode(drawing:Drawing,
            format:str="jpeg", # or "png": smaller for flat colours, exact
-           quality:int=85     # of a JPEG, 1..95
+           quality:int=80     # of a JPEG, 1..95
           ) -> bytes:
     "A drawing as the bytes of a small file: what `widgets.Image` takes."
     buffer = io.BytesIO()
@@ -149,12 +149,13 @@ def prediction_grid(rows:Sequence[dict[str, np.ndarray]], # `panels` of each pic
     "Pictures down, panels across, the classes below."
     titles = list(rows[0])
     heights = [max(p.shape[0]/p.shape[1] for p in row.values())*width/len(titles) for row in rows]
-    fig = Plot((width, sum(heights) + .06*width), dpi=80)
+    handles = legend(classes, present)
+    lines = -(-len(handles)//10)                                                     # at most ten names in a line
+    fig = Plot((width, sum(heights) + .03*fontsize*(lines + 1)))
     axes = fig.subplots(len(rows), len(titles), squeeze=False, height_ratios=heights)
     for i, row in enumerate(rows):
         for ax, t in zip(axes[i], titles): _titled(ax, row[t], t if i == 0 else None, fontsize) if t in row else ax.set_axis_off()
-    handles = legend(classes, present)
-    fig.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 10), frameon=False, fontsize=.9*fontsize)
+    fig.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles)//lines), frameon=False, fontsize=fontsize, handlelength=1, handleheight=1)
     return fig
 
 # %% ../nbs/22_plots.ipynb #c024
@@ -228,7 +229,7 @@ def curves(history:pd.DataFrame, # columns `step`, and any of the losses, `quali
     fig = Plot((4*len(groups), 2.8))
     for ax, (title, columns) in zip(fig.subplots(1, len(groups), squeeze=False)[0], groups.items()):
         for c in columns:
-            if history[c].notna().any(): _curve(ax, history["step"], history[c], smooth, c)
+            if history[c].notna().any(): _curve(ax, history["step"], history[c], 1 if c.startswith("lr") else smooth, c)
         ax.set(title=title, xlabel="step", ylim=(0, 1) if "quality" in columns else None); ax.grid(alpha=.3)
         if len(columns) > 1: ax.legend(fontsize=8)
     return fig

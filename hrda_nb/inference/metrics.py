@@ -6,7 +6,9 @@
 __all__ = ['confusion', 'iou', 'mean_rows', 'iou_table', 'count_batch', 'evaluate']
 
 # %% ../../nbs/20_metrics.ipynb #c003
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
 import numpy as np
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
 from ..data.labels import ClassTable, UserError, cityscapes, synthia13, synthia16
-from .predict import SCALES, evaluating, model_device, picture_probabilities, sides
+from .predict import SCALES, evaluating, model_device, picture_logits, sides
 
 # %% ../../nbs/20_metrics.ipynb #c009
 def confusion(prediction:Tensor,  # (...) class indices
@@ -56,9 +58,18 @@ def _share(n:int) -> range:
     rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
     return range(rank, n, world)
 
+def _ahead(dataset:Any, indices:Iterable[int]) -> Iterator[Any]:
+    "The samples in order; the next two are being read meanwhile."
+    with ThreadPoolExecutor(2) as pool:
+        waiting = deque()
+        for i in indices:
+            waiting.append(pool.submit(dataset.__getitem__, i))
+            if len(waiting) > 2: yield waiting.popleft().result()
+        while waiting: yield waiting.popleft().result()
+
 def _batches(dataset:Any, batch_size:int) -> Iterator[list[dict]]:
     "Samples of this process in runs of one size."
-    for _, run in groupby((dataset[i] for i in _share(len(dataset))), key=lambda s: s["image"].shape):
+    for _, run in groupby(_ahead(dataset, _share(len(dataset))), key=lambda s: s["image"].shape):
         batch = []
         for sample in run:
             if len(batch) == batch_size: yield batch; batch = []
@@ -74,12 +85,12 @@ def _labels(samples:list[dict], device) -> Tensor: # (B,H,W)
 
 # %% ../../nbs/20_metrics.ipynb #c025
 def count_batch(model:nn.Module, samples:list[dict], num_classes:int, **how) -> dict[str, Tensor]: # view -> (K,K)
-    "Confusion of each view on labelled pictures of one size; `how` as for `picture_probabilities`."
+    "Confusion of each view on labelled pictures of one size; `how` as for `picture_logits`."
     device = model_device(model)
     label, images = _labels(samples, device), torch.stack([torch.as_tensor(s["image"]) for s in samples]).to(device).float()/255
-    probs = picture_probabilities(model, images, **how)
-    if (k := probs["fused"].shape[1]) != num_classes: raise UserError(f"the model knows {k} classes, the data {num_classes}: give the class table it was trained with")
-    try: return {v: confusion(probs[v].argmax(1), label, num_classes) for v in SCALES if v in probs}
+    logits = picture_logits(model, images, **how)
+    if (k := logits["fused"].shape[1]) != num_classes: raise UserError(f"the model knows {k} classes, the data {num_classes}: give the class table it was trained with")
+    try: return {v: confusion(logits[v].max(1).indices, label, num_classes) for v in SCALES if v in logits}
     except UserError as e: raise UserError(f"{', '.join(str(s.get('name')) for s in samples)}: {e}") from None
 
 def _sum_over_processes(counts:Tensor) -> Tensor:
