@@ -38,8 +38,9 @@ def _to_index(self, raw:np.ndarray) -> np.ndarray: # uint8 class indices, 255 to
     "Raw ids of a label file -> class indices; `UserError` names the ids that the table does not know"
     raw = np.asarray(raw)
     index = self._lut.take(raw, mode="clip")
-    if index.size and index.min() < 0:
-        raise UserError(f"label ids {_shorten(np.unique(raw[index < 0]))} are not in the class table ({self.num_classes} classes, "
+    unknown = raw[index < 0]
+    if len(unknown):
+        raise UserError(f"label ids {_shorten(np.unique(unknown))} are not in the class table ({self.num_classes} classes, "
                         f"ignore {self.ignore_index}); add them to \"ids\" in classes.json, to ignore them give them {self.ignore_index}")
     return index.astype(np.uint8)
 
