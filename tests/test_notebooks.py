@@ -1,5 +1,6 @@
 "Every notebook runs, says something on the web, is clean, and its module is what it exports."
 import ast
+import builtins
 import json
 import re
 import shutil
@@ -60,6 +61,30 @@ def test_exports_are_tested_where_they_stand(path):
     if any(map(notebooks.is_exported, cells)):
         assert any(ASSERTS.search(c) for c in cells if not notebooks.is_exported(c)), "exports, but asserts nothing"
 
+def names(tree):
+    "Names that code reads, and names that it binds"
+    loads, bound = set(), set()
+    for n in ast.walk(tree):
+        if isinstance(n, ast.Name): (loads if isinstance(n.ctx, ast.Load) else bound).add(n.id)
+        if isinstance(n, (ast.Import, ast.ImportFrom)): bound |= {(a.asname or a.name).split(".")[0] for a in n.names}
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)): bound.add(n.name)
+        if isinstance(n, ast.arg): bound.add(n.arg)
+    return loads, bound
+
+@pytest.mark.parametrize("path", PATHS)
+def test_cells_with_imports_need_no_other_cell(path):
+    "The documentation runs every cell that holds an import or an export, and no other"
+    cells = notebooks.code_cells(path)
+    if not any(map(notebooks.is_exported, cells)): return
+    known, missing = {*dir(builtins), "get_ipython", "show_doc"}, {}
+    for source in cells:
+        tree = ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.MULTILINE))
+        if notebooks.is_exported(source) or any(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.walk(tree)):
+            loads, bound = names(tree)
+            known |= bound
+            if not notebooks.is_exported(source) and loads - known: missing[source] = loads - known
+    assert missing == {}
+
 @pytest.mark.parametrize("module", [p.relative_to(ROOT).as_posix() for p in notebooks.modules()])
 def test_exported_names_have_type_hints(module):
     bare = []
@@ -69,14 +94,14 @@ def test_exported_names_have_type_hints(module):
     assert bare == []
 
 def test_length_of_functions_and_cells(remark):
-    "The house rule is a report: over 30 lines needs a reason, an exported cell has at most 25"
-    for path in notebooks.modules():
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and (lines := node.end_lineno - node.body[0].lineno + 1) > 30:
-                remark(f"long function: {path.relative_to(ROOT).as_posix()} {node.name}: {lines} lines")
-    for path in PATHS:
-        for source in filter(notebooks.is_exported, notebooks.code_cells(path)):
-            if (lines := len(source.splitlines())) > 25: remark(f"long cell: {path}: {lines} lines, {source.splitlines()[1][:60]}")
+    "The house rule is a report: a function over 30 lines needs a reason, an exported cell has at most 25"
+    functions = [(node.end_lineno - node.body[0].lineno + 1, f"{path.stem}.{node.name}") for path in notebooks.modules()
+                 for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)]
+    cells = [(len(source.splitlines()), path.split("/")[-1].removesuffix(".ipynb")) for path in PATHS
+             for source in filter(notebooks.is_exported, notebooks.code_cells(path))]
+    for kind, found, limit in (("functions", functions, 30), ("exported cells", cells, 25)):
+        long = sorted((n, name) for n, name in found if n > limit)[::-1]
+        remark(f"{len(long)} of {len(found)} {kind} have more than {limit} lines: {', '.join(f'{name} {n}' for n, name in long) or '-'}")
 
 def test_ruff(): subprocess.run([sys.executable, "-m", "ruff", "check", "hrda_nb", "tests", "tools", "setup.py"], cwd=ROOT, check=True)
 
