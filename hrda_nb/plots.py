@@ -144,14 +144,15 @@ def prediction_grid(rows:Sequence[dict[str, np.ndarray]], # `panels` of each pic
                     classes:ClassTable,
                     present:Iterable[int]|None=None, # classes of the legend; None: all
                     width:float=14,    # of the figure in inches
-                    fontsize:float=11
+                    fontsize:float=11,
+                    dpi:int=80         # pixels per inch: 80 for a page, 160 for a projector
                    ) -> Plot:
     "Pictures down, panels across, the classes below."
     titles = list(rows[0])
     heights = [max(p.shape[0]/p.shape[1] for p in row.values())*width/len(titles) for row in rows]
     handles = legend(classes, present)
     lines = -(-len(handles)//10)                                                     # at most ten names in a line
-    fig = Plot((width, sum(heights) + .03*fontsize*(lines + 1)))
+    fig = Plot((width, sum(heights) + .03*fontsize*(lines + 1)), dpi)
     axes = fig.subplots(len(rows), len(titles), squeeze=False, height_ratios=heights)
     for i, row in enumerate(rows):
         for ax, t in zip(axes[i], titles): _titled(ax, row[t], t if i == 0 else None, fontsize) if t in row else ax.set_axis_off()
