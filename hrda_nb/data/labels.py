@@ -38,7 +38,7 @@ def _to_index(self, raw:np.ndarray) -> np.ndarray: # uint8 class indices, 255 to
     "Raw ids of a label file -> class indices; `UserError` names the ids that the table does not know"
     raw = np.asarray(raw)
     index = self._lut.take(raw, mode="clip")
-    unknown = raw[index < 0]
+    unknown = raw[(index < 0) | (raw < 0) | (raw > 65535)]
     if len(unknown):
         raise UserError(f"label ids {_shorten(np.unique(unknown))} are not in the class table ({self.num_classes} classes, "
                         f"ignore {self.ignore_index}); add them to \"ids\" in classes.json, to ignore them give them {self.ignore_index}")
