@@ -7,7 +7,7 @@ __all__ = ['fusions', 'decoders', 'conv_bn_relu', 'sep_conv_bn_relu', 'resize', 
            'SelfAttention2d', 'InterlacedAttention', 'DAFormerHead', 'SegFormerHead', 'UPerHead', 'DLV2Head',
            'DeepLabV3PlusHead', 'decoder', 'attention_decoder']
 
-# %% ../../nbs/07_decoders.ipynb #c002
+# %% ../../nbs/07_decoders.ipynb #c003
 from collections import OrderedDict
 from collections.abc import Sequence
 import torch
@@ -15,7 +15,7 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 from ..data.labels import UserError
 
-# %% ../../nbs/07_decoders.ipynb #c005
+# %% ../../nbs/07_decoders.ipynb #c006
 def conv_bn_relu(
     ni:int, # channels in
     nf:int, # channels out
@@ -32,14 +32,14 @@ def sep_conv_bn_relu(ni:int, nf:int, ks:int=3, dilation:int=1) -> nn.Sequential:
     "Depthwise then pointwise convolution, each with batch norm and ReLU (DeepLabV3+, section 3.1)"
     return nn.Sequential(OrderedDict(depthwise_conv=conv_bn_relu(ni, ni, ks, dilation, groups=ni), pointwise_conv=conv_bn_relu(ni, nf)))
 
-# %% ../../nbs/07_decoders.ipynb #c009
+# %% ../../nbs/07_decoders.ipynb #c010
 def resize(x:Tensor, # (B,C,h,w)
     size:Sequence[int], # (H,W) wanted
 ) -> Tensor: # (B,C,H,W)
     "Bilinear interpolation"
     return x if x.shape[-2:]==tuple(size) else F.interpolate(x, tuple(size), mode='bilinear', align_corners=False)
 
-# %% ../../nbs/07_decoders.ipynb #c012
+# %% ../../nbs/07_decoders.ipynb #c013
 class SegmentationHead(nn.Module):
     "Channel dropout and a 1x1 convolution to class scores"
     def __init__(self, channels:int, num_classes:int, dropout:float=0.1, stride:int=4):
@@ -53,7 +53,7 @@ class SegmentationHead(nn.Module):
         "Scores of the classes"
         return self.conv_seg(self.dropout(x))
 
-# %% ../../nbs/07_decoders.ipynb #c015
+# %% ../../nbs/07_decoders.ipynb #c016
 class ASPP(nn.Module):
     "Parallel convolutions of growing dilation, and a 3x3 convolution over all of them (DAFormer, section 3.2)"
     def __init__(self, ni:int, nf:int,
@@ -68,7 +68,7 @@ class ASPP(nn.Module):
     def forward(self, x:Tensor) -> Tensor: # (B,ni,h,w) -> (B,nf,h,w)
         return self.bottleneck(torch.cat([m(x) for m in self.aspp_modules], 1))
 
-# %% ../../nbs/07_decoders.ipynb #c019
+# %% ../../nbs/07_decoders.ipynb #c020
 class LevelEmbedding(nn.Module):
     "The same linear map at every cell of a level"
     def __init__(self, ni:int, nf:int):
@@ -78,7 +78,7 @@ class LevelEmbedding(nn.Module):
     def forward(self, x:Tensor) -> Tensor: # (B,ni,h,w) -> (B,nf,h,w)
         return F.conv2d(x, self.proj.weight[...,None,None], self.proj.bias)
 
-# %% ../../nbs/07_decoders.ipynb #c022
+# %% ../../nbs/07_decoders.ipynb #c023
 class SelfAttention2d(nn.Module):
     "Attention among the cells of a map; keys and queries behind batch norm and ReLU"
     def __init__(self, channels:int, inner:int):
@@ -90,7 +90,7 @@ class SelfAttention2d(nn.Module):
         q,k,v = (p(x).flatten(2).transpose(1,2) for p in (self.query_project, self.key_project, self.value_project)) # (B, h w, c)
         return self.output_project(F.scaled_dot_product_attention(q, k, v).transpose(1,2).unflatten(2, x.shape[-2:]))
 
-# %% ../../nbs/07_decoders.ipynb #c023
+# %% ../../nbs/07_decoders.ipynb #c024
 class InterlacedAttention(nn.Module):
     "Attention across patches, then within each patch (Huang et al. 2019)"
     def __init__(self, ni:int, nf:int, inner:int|None=None, patch:int=8):
@@ -108,7 +108,7 @@ class InterlacedAttention(nn.Module):
         x = self.local_relation(x).view(B,rows,cols,C,p,p).permute(0,3,1,4,2,5).reshape(B,C,rows*p,cols*p)
         return x[..., top:top+h, left:left+w]
 
-# %% ../../nbs/07_decoders.ipynb #c024
+# %% ../../nbs/07_decoders.ipynb #c025
 fusions = { # name -> what DAFormer's head does with the stacked levels: (channels in, channels out) -> module
     'sepaspp':ASPP, 'aspp':lambda ni,nf: ASPP(ni, nf, sep=False), 'conv1':conv_bn_relu, 'isa':InterlacedAttention, 'sepaspp_bottleneck':conv_bn_relu}
 
@@ -129,7 +129,7 @@ class DAFormerHead(SegmentationHead):
         levels = [resize(e(f), size) for e,f in zip(self.embed_layers, features)]
         return self.classify(self.fuse_layer(torch.cat(levels, 1)))
 
-# %% ../../nbs/07_decoders.ipynb #c026
+# %% ../../nbs/07_decoders.ipynb #c027
 class SegFormerHead(nn.Module):
     "Embed each level, stack, mix with a 1x1 convolution (SegFormer, section 3.2)"
     def __init__(self, channels_in:Sequence[int], num_classes:int, channels:int=256, dropout:float=0.1, stride:int=4):
@@ -143,7 +143,7 @@ class SegFormerHead(nn.Module):
         levels = [resize(e(f), features[0].shape[-2:]) for e,f in zip(self.linear_c, features)]
         return self.linear_pred(self.dropout(self.linear_fuse(torch.cat(levels, 1))))
 
-# %% ../../nbs/07_decoders.ipynb #c028
+# %% ../../nbs/07_decoders.ipynb #c029
 class UPerHead(SegmentationHead):
     "Pyramid pooling on the coarsest level, then a feature pyramid (UPerNet, section 3.1)"
     def __init__(self, channels_in:Sequence[int], num_classes:int, channels:int=256, dropout:float=0.1, pools:Sequence[int]=(1,2,3,6), stride:int=4):
@@ -165,7 +165,7 @@ class UPerHead(SegmentationHead):
         levels[:-1] = [conv(x) for conv,x in zip(self.fpn_convs, levels)]
         return self.classify(self.fpn_bottleneck(torch.cat([resize(x, levels[0].shape[-2:]) for x in levels], 1)))
 
-# %% ../../nbs/07_decoders.ipynb #c030
+# %% ../../nbs/07_decoders.ipynb #c031
 class DLV2Head(nn.Module):
     "Sum of dilated convolutions on the last level (DeepLabV2, Chen et al. 2017)"
     def __init__(self, channels_in:Sequence[int], num_classes:int, dilations:Sequence[int]=(6,12), stride:int=8):
@@ -180,7 +180,7 @@ class DLV2Head(nn.Module):
     def forward(self, features:list[Tensor]) -> Tensor: # the last one is used -> (B,K,h,w) at its stride
         return sum(m(features[-1]) for m in self.aspp_modules)
 
-# %% ../../nbs/07_decoders.ipynb #c032
+# %% ../../nbs/07_decoders.ipynb #c033
 class DeepLabV3PlusHead(SegmentationHead):
     "Dilations and global average on the last level, refined with the first one (DeepLabV3+, Chen et al. 2018)"
     def __init__(self, channels_in:Sequence[int], num_classes:int, channels:int=256, dropout:float=0.1, dilations:Sequence[int]=(1,12,24,36),
@@ -203,8 +203,10 @@ class DeepLabV3PlusHead(SegmentationHead):
         x = self.bottleneck(torch.cat([pooled, *(m(last) for m in self.aspp_modules)], 1))
         return self.classify(self.sep_bottleneck(torch.cat([resize(x, first.shape[-2:]), self.c1_bottleneck(first)], 1)))
 
-# %% ../../nbs/07_decoders.ipynb #c047
-decoders:dict[str,type] = dict(daformer=DAFormerHead, segformer=SegFormerHead, upernet=UPerHead, deeplabv2=DLV2Head, deeplabv3plus=DeepLabV3PlusHead)
+# %% ../../nbs/07_decoders.ipynb #c048
+decoders:dict[str,tuple] = { # name -> class, options
+    'daformer':(DAFormerHead,{}), 'segformer':(SegFormerHead,{}), 'upernet':(UPerHead,{}), 'deeplabv2':(DLV2Head,{}), 'deeplabv3plus':(DeepLabV3PlusHead,{}),
+    'deeplabv2_four':(DLV2Head,dict(dilations=(6,12,18,24)))} | {f'daformer_{f}':(DAFormerHead,dict(fusion=f)) for f in fusions}
 
 def decoder(name:str, # one of `decoders`
     channels_in:Sequence[int], # channels of the encoder's levels, finest first
@@ -216,9 +218,10 @@ def decoder(name:str, # one of `decoders`
 ) -> nn.Module: # list of features -> (B,K,h,w) logits, `.stride` pixels per cell
     "A decoder by name; `UserError` for an unknown one"
     if name not in decoders: raise UserError(f"no decoder is called {name!r}: choose one of {', '.join(decoders)}")
-    if name=='deeplabv2': return DLV2Head(channels_in, num_classes, stride=strides_in[-1], **kw)
-    if name=='deeplabv3plus': kw = dict(enlarge=strides_in[-1]>=32) | kw
-    return decoders[name](channels_in, num_classes, channels, dropout, stride=strides_in[0], **kw)
+    head,options = decoders[name]
+    if head is DLV2Head: return head(channels_in, num_classes, stride=strides_in[-1], **options|kw)
+    if head is DeepLabV3PlusHead: options = dict(enlarge=strides_in[-1]>=32)
+    return head(channels_in, num_classes, channels, dropout, stride=strides_in[0], **options|kw)
 
 def attention_decoder(
     name:str, # the decoder beside which it stands
@@ -227,5 +230,5 @@ def attention_decoder(
     channels:int=256, dropout:float=0.1,
 ) -> nn.Module: # list of features -> (B,num_outputs,h,w) before the sigmoid, at the decoder's stride
     "The light decoder that makes HRDA's scale attention: DAFormer's with a 1x1 fusion, DeepLabV2's beside DeepLabV2 (HRDA, section 3.2)"
-    if name=='deeplabv2': return decoder(name, channels_in, strides_in, num_outputs)
-    return decoder('daformer', channels_in, strides_in, num_outputs, channels, dropout, fusion='conv1')
+    own = name if name.startswith('deeplabv2') else 'daformer_conv1'
+    return decoder(own, channels_in, strides_in, num_outputs, channels, dropout)
