@@ -47,7 +47,10 @@ def test_reads_well_on_the_web(path):
     nb, size = notebooks.load(path), (ROOT/path).stat().st_size
     code = [c for c in nb["cells"] if c["cell_type"] == "code"]
     outputs = [o for c in code for o in c["outputs"]]
-    assert nb["cells"][0]["cell_type"] == "markdown" or "default_exp" in "".join(nb["cells"][0]["source"])
+    title, subtitle, *more = filter(str.strip, "".join(next(c for c in nb["cells"] if c["cell_type"] == "markdown")["source"]).splitlines())
+    assert title.startswith("# ")
+    assert subtitle.startswith("> ")
+    assert not more, "text after the subtitle is lost in the documentation: give it a cell of its own"
     assert size <= 300_000, f"{size // 1000} KB, over the 300 KB of the house"
     assert outputs or not code, "no outputs: readers on the web see nothing"
     assert [o for o in outputs if o["output_type"] == "error"] == []
