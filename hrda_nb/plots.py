@@ -42,6 +42,7 @@ def heat(values:Tensor|np.ndarray # (H,W) in [0,1]; outside is cut off
     "Values as colours: dark = 0, bright = 1."
     return np.take(_viridis(), (_array(values).clip(0, 1)*255).astype(np.uint8), axis=0)
 
+# %% ../nbs/22_plots.ipynb #c009
 def overlay(image:np.ndarray, # (H,W,3) uint8, or anything that `as_rgb` reads
             label:Tensor|np.ndarray, # (H,W) class indices; ignored pixels show the picture
             classes:ClassTable,
@@ -52,7 +53,7 @@ def overlay(image:np.ndarray, # (H,W,3) uint8, or anything that `as_rgb` reads
     mixed = ((1-alpha)*image + alpha*colorize(label, classes)).round().astype(np.uint8)
     return np.where((label == IGNORE)[..., None], image, mixed)
 
-# %% ../nbs/22_plots.ipynb #c011
+# %% ../nbs/22_plots.ipynb #c012
 RIGHT, WRONG, UNCOUNTED = (245, 245, 245), (200, 20, 30), (165, 165, 165)
 
 def error_map(label:Tensor|np.ndarray, # (H,W) predicted class indices
@@ -64,7 +65,7 @@ def error_map(label:Tensor|np.ndarray, # (H,W) predicted class indices
     kind = np.where(truth == IGNORE, 2, label != truth)
     return np.take(np.array([RIGHT, WRONG, UNCOUNTED], np.uint8), kind, axis=0)
 
-# %% ../nbs/22_plots.ipynb #c014
+# %% ../nbs/22_plots.ipynb #c015
 PANELS = ("picture", "truth", "context", "detail", "attention", "fused", "error") # from left to right
 
 def panels(image:np.ndarray,      # (H,W,3) uint8, or anything that `as_rgb` reads
@@ -83,7 +84,7 @@ def panels(image:np.ndarray,      # (H,W,3) uint8, or anything that `as_rgb` rea
     if truth is not None: made["error"] = error_map(thin(prediction.labels), thin(truth))
     return {t: made[t] for t in PANELS if t in made}
 
-# %% ../nbs/22_plots.ipynb #c017
+# %% ../nbs/22_plots.ipynb #c018
 Drawing = Figure|Image.Image|np.ndarray # whatever can be shown or saved here
 
 def to_image(drawing:Drawing) -> Image.Image: # RGB
@@ -103,6 +104,7 @@ def encode(drawing:Drawing,
     to_image(drawing).save(buffer, format=format, **(dict(quality=quality) if format == "jpeg" else dict(optimize=True)))
     return buffer.getvalue()
 
+# %% ../nbs/22_plots.ipynb #c019
 def save(drawing:Drawing, path:str|Path):
     "Write a drawing to a .jpg or .png file."
     path = Path(path)
@@ -111,7 +113,6 @@ def save(drawing:Drawing, path:str|Path):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode(drawing, format))
 
-# %% ../nbs/22_plots.ipynb #c018
 def show(drawing:Drawing) -> None:
     "Show a drawing in a notebook, as one JPEG."
     from IPython.display import display
@@ -122,7 +123,7 @@ class Plot(Figure):
     def __init__(self, figsize:tuple[float, float], dpi:int=80, **kw): super().__init__(figsize=figsize, dpi=dpi, layout="constrained", **kw)
     def _ipython_display_(self): show(self)
 
-# %% ../nbs/22_plots.ipynb #c021
+# %% ../nbs/22_plots.ipynb #c022
 def classes_in(*labels:Tensor|np.ndarray|None # (H,W) class indices
               ) -> list[int]: # without 255
     "The classes that occur in label maps."
@@ -136,6 +137,7 @@ def legend(classes:ClassTable,
     present = range(classes.num_classes) if present is None else present
     return [Patch(facecolor=classes.palette[c]/255, edgecolor="0.3", lw=.5, label=classes.names[c]) for c in present]
 
+# %% ../nbs/22_plots.ipynb #c023
 def _titled(ax:Axes, panel:np.ndarray, title:str|None, fontsize:float):
     ax.imshow(panel); ax.set_axis_off()
     if title: ax.set_title(title, fontsize=fontsize)
@@ -159,7 +161,7 @@ def prediction_grid(rows:Sequence[dict[str, np.ndarray]], # `panels` of each pic
     fig.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles)//lines), frameon=False, fontsize=fontsize, handlelength=1, handleheight=1)
     return fig
 
-# %% ../nbs/22_plots.ipynb #c024
+# %% ../nbs/22_plots.ipynb #c026
 @cache
 def _font(size:int): return ImageFont.load_default(size)
 
@@ -181,7 +183,7 @@ def legend_image(classes:ClassTable,
         draw.text((x+1.5*size, y+2+size/2), classes.names[c], "black", font, anchor="lm")
     return im
 
-# %% ../nbs/22_plots.ipynb #c025
+# %% ../nbs/22_plots.ipynb #c027
 def _line(row:dict[str, np.ndarray], width:int, titled:int) -> Image.Image: # panels side by side, `titled`: height of the titles
     gap, w = 4, width//len(row)
     heights = [round((w-gap)*p.shape[0]/p.shape[1]) for p in row.values()]
@@ -197,6 +199,7 @@ def _stack(parts:Sequence[Image.Image]) -> Image.Image:
     for p in parts: whole.paste(p, (0, y)); y += p.height
     return whole
 
+# %% ../nbs/22_plots.ipynb #c028
 def grid_image(rows:Sequence[dict[str, np.ndarray]], # `panels` of each picture
                classes:ClassTable,
                present:Iterable[int]|None=None, # classes of the legend; None: all
@@ -213,7 +216,7 @@ def grid_image(rows:Sequence[dict[str, np.ndarray]], # `panels` of each picture
         lines += [_line(p, width*len(p)//n, 0 if same else 20) for p in parts]
     return _stack([*lines, legend_image(classes, width, present)])
 
-# %% ../nbs/22_plots.ipynb #c030
+# %% ../nbs/22_plots.ipynb #c033
 LOSSES = ("source", "source_detail", "feature_distance", "mixed", "mixed_detail")
 
 def _curve(ax:Axes, steps:pd.Series, values:pd.Series, smooth:int, label:str):
@@ -235,7 +238,7 @@ def curves(history:pd.DataFrame, # columns `step`, and any of the losses, `quali
         if len(columns) > 1: ax.legend(fontsize=8)
     return fig
 
-# %% ../nbs/22_plots.ipynb #c033
+# %% ../nbs/22_plots.ipynb #c036
 def iou_bars(tables:dict[str, pd.DataFrame], # name -> table of `evaluate`
              view:str="fused"                # which column
             ) -> Plot:
@@ -251,7 +254,7 @@ def iou_bars(tables:dict[str, pd.DataFrame], # name -> table of `evaluate`
     ax.set(ylabel=f"IoU of {view} (%)", ylim=(0, 100), xlim=(-.6, len(scores)-.4)); ax.grid(axis="y", alpha=.3); ax.legend(fontsize=8)
     return fig
 
-# %% ../nbs/22_plots.ipynb #c036
+# %% ../nbs/22_plots.ipynb #c039
 _VISIONS = np.array([np.eye(3), # linear RGB -> linear RGB: usual sight, then without red, green, blue cones
     [[.152286, 1.052583, -.204868], [.114503, .786281, .099216], [-.003882, -.048116, 1.051998]],
     [[.367322, .860646, -.227968], [.280085, .672501, .047413], [-.011820, .042940, .968881]],
@@ -274,7 +277,7 @@ def colour_distance(a:np.ndarray, # (N,3) uint8
     a, b = _lab(a), _lab(b)
     return np.linalg.norm(a[:, :, None]-b[:, None], axis=-1).min(0)
 
-# %% ../nbs/22_plots.ipynb #c037
+# %% ../nbs/22_plots.ipynb #c040
 def safe_palette(classes:ClassTable
                 ) -> ClassTable: # the same classes in colours that are told apart without red, green or blue cones
     "A colour-blind safe palette of the same classes."

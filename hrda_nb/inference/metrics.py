@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
-import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, distributed, nn
@@ -76,6 +75,7 @@ def _batches(dataset:Any, batch_size:int) -> Iterator[list[dict]]:
             batch.append(sample)
         yield batch
 
+# %% ../../nbs/20_metrics.ipynb #c025
 def _labels(samples:list[dict], device) -> Tensor: # (B,H,W)
     for s in samples:
         if "label" not in s: raise UserError(f"{s.get('name', 'a picture')} has no label: evaluate needs labelled pictures")
@@ -83,7 +83,6 @@ def _labels(samples:list[dict], device) -> Tensor: # (B,H,W)
             raise UserError(f"{s.get('name', 'a picture')}: label {tuple(s['label'].shape)} and picture {tuple(s['image'].shape[-2:])} differ in size")
     return torch.stack([torch.as_tensor(s["label"]) for s in samples]).to(device)
 
-# %% ../../nbs/20_metrics.ipynb #c025
 def count_batch(model:nn.Module, samples:list[dict], num_classes:int, **how) -> dict[str, Tensor]: # view -> (K,K)
     "Confusion of each view on labelled pictures of one size; `how` as for `picture_logits`."
     device = model_device(model)
