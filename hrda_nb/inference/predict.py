@@ -42,6 +42,7 @@ def picture_logits(model:nn.Module, # used as it is: switch it to evaluation mod
                    max_side:int|None=None # shrink larger pictures to this many pixels first
                   ) -> dict[str, Tensor]: # logits (B,K,H,W) of each scale the model has; attention (B,1,H,W) in [0,1]
     "What a model says about whole pictures, as published: logits averaged over windows, probabilities over mirror images."
+    if window and stride and (stride[0] > window[0] or stride[1] > window[1]): raise UserError(f"stride {stride} is larger than the window {window} and would leave gaps")
     views = segment(model, _shrink(images, max_side), window, stride, (*SCALES, "attention"))
     views = {v: resize(x.float(), images.shape[-2:]) for v, x in views.items()}
     if not flip: return views
@@ -124,8 +125,7 @@ def predict(model:nn.Module, # any model of `build_model`
             probabilities:bool=False, # keep all K probabilities of each pixel
             device:str|torch.device|None=None, # moves the model; None: where it is
             flip:bool=False,         # average with the mirrored picture
-            max_side:int|None=None,  # shrink larger pictures to this many pixels first; labels still have the picture's size
-            window_batch:int=1       # windows in one forward pass: bounds the memory
+            max_side:int|None=None   # shrink larger pictures to this many pixels first; labels still have the picture's size
            ) -> Prediction:          # of the picture's own size
     "Labels, confidence and HRDA's views of one picture of any size."
     if device is not None: model.to(device)
