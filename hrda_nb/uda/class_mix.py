@@ -12,7 +12,7 @@ import numpy as np, torch
 from torch import Tensor
 from ..data.transforms import ColorJitter, gaussian_blur
 
-# %% ../../nbs/15_class_mix.ipynb #c006
+# %% ../../nbs/15_class_mix.ipynb #c007
 def draw_classes(label:Tensor, # (B,H,W) source labels, class indices and 255
                  rng:np.random.Generator, # or a `RandomState`
                  of:Literal["batch","picture"]="batch" # draw from the classes of the batch, as published, or of each picture
@@ -22,7 +22,7 @@ def draw_classes(label:Tensor, # (B,H,W) source labels, class indices and 255
     there = [label.unique().tolist()]*len(label) if of == "batch" else [y.unique().tolist() for y in label]
     return [rng.choice(classes, (len(classes)+1)//2, replace=False).tolist() for classes in there]
 
-# %% ../../nbs/15_class_mix.ipynb #c012
+# %% ../../nbs/15_class_mix.ipynb #c013
 def class_masks(label:Tensor, # (B,H,W) source labels
                 classes:Sequence[Sequence[int]] # for each picture the classes to paste
                ) -> Tensor:   # (B,1,H,W) bool
@@ -36,7 +36,7 @@ def class_mix(mask:Tensor,   # (B,1,H,W) bool, True: source
     "Source where the mask says so, else target (ClassMix, $x_M$ and $y_M$)."
     return torch.where(mask if source.ndim == 4 else mask[:,0], source, target)
 
-# %% ../../nbs/15_class_mix.ipynb #c017
+# %% ../../nbs/15_class_mix.ipynb #c018
 def draw_jitter(n:int, # pictures
                 rng:np.random.Generator,
                 probability:float=0.8, # of any jitter in this step

@@ -5,47 +5,45 @@
 # %% auto #0
 __all__ = ['QualityOf', 'pseudo_labels', 'quality', 'pseudo_weight', 'without_margins']
 
-# %% ../../nbs/14_pseudo_labels.ipynb #c002
+# %% ../../nbs/14_pseudo_labels.ipynb #c003
 from typing import Literal
 import torch
 from torch import Tensor
 
-# %% ../../nbs/14_pseudo_labels.ipynb #c003
+# %% ../../nbs/14_pseudo_labels.ipynb #c007
 def pseudo_labels(logits:Tensor # (B,K,H,W) of the teacher, at picture size
-                 ) -> tuple[Tensor, Tensor]: # labels (B,H,W) int64 and confidence (B,H,W) in [1/K,1]
-    "The most likely class of every pixel and its probability (DAFormer, $p_T$)."
+                 ) -> tuple[Tensor, Tensor]: # label (B,H,W) int64 and confidence (B,H,W) in [1/K,1]
+    "The most likely class of each pixel, and its probability (DAFormer, $p_T$)."
     confidence, label = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
     return label, confidence
 
-# %% ../../nbs/14_pseudo_labels.ipynb #c004
 def quality(confidence:Tensor, # (B,H,W) in [0,1]
             threshold:float=0.968 # tau
-           ) -> Tensor: # (B,), share of confident pixels in each picture
-    "How sure the teacher is of a picture: the share of its pixels with at least `threshold` (DAFormer, $q_T$)."
+           ) -> Tensor: # (B,) in [0,1]
+    "The share of confident pixels in each picture; `threshold` itself is confident (DAFormer, $q_T$)."
     return (confidence >= threshold).to(confidence.dtype).mean((1, 2))
 
-# %% ../../nbs/14_pseudo_labels.ipynb #c005
+# %% ../../nbs/14_pseudo_labels.ipynb #c011
 QualityOf = Literal["batch", "picture", "pixel", "confidence"]
 
 def pseudo_weight(confidence:Tensor, # (B,H,W) in [0,1]
                   threshold:float=0.968, # tau
-                  of:QualityOf="batch" # "batch": one q for all pictures, as published; "picture": q of each, as in the papers; "pixel": 1 where sure, else 0; "confidence": the probability itself
-                 ) -> Tensor: # (B,H,W) in [0,1], a fresh tensor
-    "What each pseudo-labelled pixel counts in the loss."
-    q = quality(confidence, threshold)
-    if of == "batch": return torch.full_like(confidence, 1.)*q.mean()
-    if of == "picture": return torch.full_like(confidence, 1.)*q[:,None,None]
-    if of == "pixel": return (confidence >= threshold).to(confidence.dtype)
+                  of:QualityOf="batch" # one q for the batch, as published; for each picture (papers); 0 or 1 for each pixel; or the confidence itself
+                 ) -> Tensor: # (B,H,W) in [0,1], never a view of `confidence`
+    "What each pseudo-labelled pixel counts in the loss (DAFormer, $q_T$). Raises `ValueError` for another `of`."
     if of == "confidence": return confidence.clone()
-    raise ValueError(f"quality of {of!r}: choose batch, picture, pixel or confidence")
+    if of == "pixel": return (confidence >= threshold).to(confidence.dtype)
+    if of not in ("batch", "picture"): raise ValueError(f"quality of {of!r}: choose batch, picture, pixel or confidence")
+    q = quality(confidence, threshold)[:,None,None] # (B,1,1)
+    return (q if of == "picture" else q.mean()).expand_as(confidence).clone()
 
-# %% ../../nbs/14_pseudo_labels.ipynb #c006
+# %% ../../nbs/14_pseudo_labels.ipynb #c014
 def without_margins(weight:Tensor, # (B,H,W)
-                    valid:Tensor|None=None, # (B,H,W) bool or 0/1, False where no label is to be trusted; made in picture coordinates and cropped with the picture (HRDA)
-                    top:int=0, # rows dropped at the top of every crop (DAFormer: 15)
-                    bottom:int=0 # rows dropped at the bottom of every crop (DAFormer: 120)
-                   ) -> Tensor: # (B,H,W), zero in the margins
-    "Pseudo-labels of the car's own bonnet and of the picture's edge count nothing."
+                    valid:Tensor|None=None, # (B,H,W) bool or 0/1: where a pseudo-label may count
+                    top:int=0,   # rows of every crop that do not count (DAFormer: 15)
+                    bottom:int=0 # (DAFormer: 120)
+                   ) -> Tensor:  # (B,H,W)
+    "The weight with zeros in the margins (DAFormer; HRDA, implementation details)."
     rows = torch.arange(weight.shape[1], device=weight.device)[:,None] # (H,1)
     weight = weight*((rows >= top) & (rows < weight.shape[1]-bottom))
     return weight if valid is None else weight*valid.reshape(weight.shape)
