@@ -46,6 +46,10 @@ def _png_kind(path:str|Path) -> tuple[int, int]: # bits per channel and colour t
     with open(path, "rb") as f: head = f.read(26)
     return (head[24], head[25]) if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 26 else (0, 0)
 
+def _samples(grey:np.ndarray, bits:int) -> np.ndarray: # the numbers that stand in the file
+    "Readers stretch grey values of 1, 2 or 4 bits to 0..255; ids must not be stretched"
+    return grey.astype(np.uint8) if grey.dtype == bool else grey//(255//(2**bits - 1)) if bits < 8 else grey
+
 def _red(path:str|Path) -> np.ndarray: # (H,W) uint16 or uint8
     "The first channel of a PNG at its full depth"
     return decode_png(read_file(str(path)), mode="UNCHANGED")[0].numpy()
@@ -58,7 +62,7 @@ def read_ids(path:str|Path, # a PNG
         bits, colour = _png_kind(path)
         if red and colour in (2, 6): return _red(path)
         with Image.open(path) as image:
-            if image.format == "PNG" and image.mode in ("1", "L", "P", "I", "I;16"): return np.array(image.convert("L") if image.mode == "1" else image)
+            if colour in (0, 3) and bits: return _samples(np.array(image), bits if colour == 0 else 8)
             kind = f"{image.format} {image.mode}, {bits or 8} bits a channel"
     except _unreadable as e: raise UserError(f"{path}: the label cannot be read ({_why(e)}); replace it") from None
     raise UserError(f"{path}: a label must be a PNG with one channel of ids, this is {kind}" + _colour_hint(path, bits))
@@ -98,6 +102,7 @@ layouts = {l.name: l for l in (
     Layout("plain", "images", "labels"), Layout("gta", "images", "labels", cityscapes), Layout("synthia", "RGB", "GT/LABELS", synthia, red=True),
     Layout("cityscapes", "leftImg8bit/{split}", "gtFine/{split}", cityscapes, ("_leftImg8bit", "_gtFine_labelIds")))}
 
+# %% ../../nbs/03_datasets.ipynb #c022
 def _is_gta(labels:Path) -> bool: # its palette has Cityscapes' colours at Cityscapes' raw ids
     first = next(iter(sorted(labels.glob("*.png"))), None)
     if first is None or _png_kind(first)[1] != 3: return False
@@ -111,7 +116,7 @@ def detect_layout(root:str|Path) -> Layout:
     if (root/"RGB").is_dir(): return layouts["synthia"]
     return layouts["gta" if not classes_file(root) and _is_gta(root/"labels") else "plain"]
 
-# %% ../../nbs/03_datasets.ipynb #c023
+# %% ../../nbs/03_datasets.ipynb #c024
 _suffixes = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
 def _files(folder:Path, suffixes:set[str]=_suffixes) -> list[Path]: # sorted, hidden ones left out
@@ -120,19 +125,21 @@ def _files(folder:Path, suffixes:set[str]=_suffixes) -> list[Path]: # sorted, hi
 def find_splits(root:str|Path) -> list[Path]: # the folder itself, or its splits such as source/train
     "All data folders in and under `root`, three levels deep"
     root = Path(root)
-    if (root/"leftImg8bit").is_dir(): return sorted(p for p in (root/"leftImg8bit").iterdir() if p.is_dir())
+    cities = root if root.name == "leftImg8bit" else root/"leftImg8bit"
+    if cities.is_dir(): return sorted(p for p in cities.iterdir() if p.is_dir())
     if root.parent.name == "leftImg8bit" or any((root/l.images).is_dir() for l in layouts.values()): return [root]
     return sorted({p.parent for depth in ("*/", "*/*/", "*/*/*/") for name in ("images", "RGB") for p in root.glob(depth + name) if p.is_dir()})
 
 def _choose(root:Path, split:str|None) -> Path: # the folder that holds one split
     if not root.is_dir(): raise UserError(f"{root}: no such folder; check the path" if not root.exists() else f"{root}: not a folder; name the folder that holds images/")
-    found = find_splits(root)
-    if len(found) > 1 and split: found = [p for p in found if p.name == split]
-    if len(found) == 1: return found[0]
-    if not found: raise UserError(f"{root}: no pictures here; expected images/NAME.jpg (and labels/NAME.png), or the layout of Cityscapes, GTA or SYNTHIA")
-    raise UserError(f"{root}: several data sets here; name one: {_shorten(p.relative_to(root).as_posix() for p in find_splits(root))}")
+    here = find_splits(root)
+    if not here: raise UserError(f"{root}: no pictures here; expected images/NAME.jpg (and labels/NAME.png), or the layout of Cityscapes, GTA or SYNTHIA")
+    fits = [p for p in here if split in (None, p.name) or p == root]
+    if len(fits) == 1: return fits[0]
+    what = f"no data set called {split!r}" if split else "several data sets"
+    raise UserError(f"{root}: {what} here; name one of its folders: {_shorten(p.relative_to(root).as_posix() for p in here)}")
 
-# %% ../../nbs/03_datasets.ipynb #c024
+# %% ../../nbs/03_datasets.ipynb #c025
 @dataclass
 class _Found: # what lies in a data folder, before anybody complains
     root:Path; layout:Layout; base:Path
@@ -151,7 +158,7 @@ def _look(root:Path, layout:Layout) -> _Found:
     extra = sorted(p for p in there - set(wanted) if p.stem.endswith(layout.endings[1]) and not p.stem.endswith("_labelTrainIds"))
     return _Found(root, layout, base, images, wanted, names, extra, bool(there))
 
-# %% ../../nbs/03_datasets.ipynb #c026
+# %% ../../nbs/03_datasets.ipynb #c027
 class SegmentationDataset(Dataset):
     "Pictures and, if there are any, their labels; `ds[i]` reads one pair"
     def __init__(self, root:Path, image_paths:list[Path], label_paths:list[Path]|None, names:list[str], classes:ClassTable|None, layout:Layout):
@@ -176,22 +183,7 @@ def _same_size(label:Tensor, image:Tensor, path:Path) -> Tensor:
     if (h, w) != (H, W): raise UserError(f"{path}: the label is {w}x{h} but its picture {W}x{H}{turned}; make both the same size")
     return label
 
-# %% ../../nbs/03_datasets.ipynb #c027
-def open_folder(root:str|Path,
-                classes:ClassTable|str|Path|None=None, # a table or file; None: see `find_classes`
-                labelled:bool|None=None, # True: labels must be there; False: they are not looked at; None: use them if there are any
-                layout:str="auto", # plain, cityscapes, gta, synthia
-                split:str|None=None, # train, val, ... where the folder has several
-               ) -> SegmentationDataset:
-    "Open a data folder; `UserError` for everything that does not fit"
-    if layout not in ("auto", *layouts): raise UserError(f"layout {layout!r} is unknown; choose auto, {', '.join(layouts)}")
-    root = _choose(Path(root), split)
-    found = _look(root, detect_layout(root) if layout == "auto" else layouts[layout])
-    labelled = found.has_labels if labelled is None else labelled
-    _check_pairs(found, labelled)
-    table = find_classes(root, classes, found.layout.classes) if classes or labelled or found.layout.classes or classes_file(root) else None
-    return SegmentationDataset(root, found.images, found.labels if labelled else None, found.names, table, found.layout)
-
+# %% ../../nbs/03_datasets.ipynb #c028
 def _check_pairs(found:_Found, labelled:bool):
     "Complain about pictures that are missing, ambiguous or without a label"
     if not found.images: raise UserError(f"{found.root}: no pictures in {found.layout.images}; put them there as jpg or png")
@@ -206,7 +198,23 @@ def _lacking(found:_Found, lacking:list[Path]) -> str:
     hint = "" if found.has_labels else f"; {other.name} is there, but a label must be a PNG" if other else "; there are no labels at all"
     return f"{len(lacking)} of {len(found.images)} pictures have no label, e.g. {lacking[0].relative_to(found.base)} is missing{hint}"
 
-# %% ../../nbs/03_datasets.ipynb #c037
+# %% ../../nbs/03_datasets.ipynb #c029
+def open_folder(root:str|Path,
+                classes:ClassTable|str|Path|None=None, # a table or file; None: see `find_classes`
+                labelled:bool|None=None, # True: labels must be there; False: they are not looked at; None: use them if there are any
+                layout:str="auto", # plain, cityscapes, gta, synthia
+                split:str|None=None, # train, val, ... where the folder has several
+               ) -> SegmentationDataset:
+    "Open a data folder; `UserError` for everything that does not fit"
+    if layout not in ("auto", *layouts): raise UserError(f"layout {layout!r} is unknown; choose auto, {', '.join(layouts)}")
+    root = _choose(Path(root).expanduser().absolute(), split)
+    found = _look(root, detect_layout(root) if layout == "auto" else layouts[layout])
+    labelled = found.has_labels if labelled is None else labelled
+    _check_pairs(found, labelled)
+    table = find_classes(root, classes, found.layout.classes) if classes or labelled or found.layout.classes or classes_file(root) else None
+    return SegmentationDataset(root, found.images, found.labels if labelled else None, found.names, table, found.layout)
+
+# %% ../../nbs/03_datasets.ipynb #c039
 _CACHE = "hrda_class_counts.json"
 _stem = lambda file: Path(file).name.removesuffix(".png").removesuffix("_labelTrainIds").removesuffix("_gtFine")
 
@@ -230,7 +238,7 @@ def _published(ds:SegmentationDataset) -> dict[str, dict[int, int]]: # name -> c
     if len({_stem(n) for n in ds.names}) < len(ds): return {}                                        # one name in two folders
     return {n: known[_stem(n)] for n, p in zip(ds.names, ds.label_paths) if _stem(n) in known and p.stat().st_mtime <= file.stat().st_mtime}
 
-# %% ../../nbs/03_datasets.ipynb #c038
+# %% ../../nbs/03_datasets.ipynb #c040
 def write_atomically(path:Path, text:str):
     "Write all of a file or nothing: readers never see half of it"
     part = path.with_name(f"{path.name}.{os.getpid()}")
@@ -248,6 +256,7 @@ def _fingerprint(ds:SegmentationDataset) -> str: # of what turns a label file in
 
 def _stamp(path:Path) -> list[int]: return [path.stat().st_size, path.stat().st_mtime_ns]
 
+# %% ../../nbs/03_datasets.ipynb #c041
 def _load_counts(ds:SegmentationDataset) -> dict[str, dict[int, int]]: # of the labels that have not changed since
     for file in filter(Path.is_file, _cache_files(ds)):
         try: cached = json.loads(file.read_text(encoding="utf-8"))
@@ -264,7 +273,7 @@ def _save_counts(ds:SegmentationDataset, counts:dict[str, dict[int, int]]):
         try: file.parent.mkdir(parents=True, exist_ok=True); return write_atomically(file, text)
         except OSError: continue
 
-# %% ../../nbs/03_datasets.ipynb #c039
+# %% ../../nbs/03_datasets.ipynb #c042
 def _in_threads(work, items, what:str, progress:bool=True, workers:int|None=None) -> list: # decoding pictures leaves Python's lock, so threads do
     return thread_map(work, items, max_workers=workers or os.cpu_count(), desc=what, disable=not progress or not len(items), leave=False)
 
@@ -286,7 +295,7 @@ def class_statistics(ds:SegmentationDataset, # with labels
     rows = [[known[n].get(c, 0) for c in range(ds.classes.num_classes)] for n in ds.names]
     return pd.DataFrame(rows, index=ds.names, columns=list(ds.classes.names), dtype="int64")
 
-# %% ../../nbs/03_datasets.ipynb #c048
+# %% ../../nbs/03_datasets.ipynb #c051
 _leaves = {"vegetation", "tree", "trees", "terrain", "grass"}
 
 def _picture_facts(path:Path) -> tuple[Tensor, dict]: # the picture and what there is to say about it
@@ -299,6 +308,11 @@ def _picture_facts(path:Path) -> tuple[Tensor, dict]: # the picture and what the
 def _red_over_blue(pixels:Tensor) -> float: # mean of R - B
     return (pixels[0].float() - pixels[2].float()).mean().item()
 
+# %% ../../nbs/03_datasets.ipynb #c052
+def _class_of(classes:ClassTable, raw:int) -> int|None: # class index, 255 or None for an unknown id
+    c = int(classes._lut[raw]) if 0 <= raw < 65536 else -1
+    return None if c < 0 else c
+
 def _label_facts(path:Path, layout:Layout, classes:ClassTable|None, image:Tensor|None) -> dict: # ids, size, colours of sky and leaves
     ids = read_ids(path, layout.red)
     there, n = np.unique(ids, return_counts=True)
@@ -310,11 +324,7 @@ def _label_facts(path:Path, layout:Layout, classes:ClassTable|None, image:Tensor
         if mask.sum() > 20: facts["tint"][what] = _red_over_blue(image[:, ::4, ::4][:, mask])
     return facts
 
-def _class_of(classes:ClassTable, raw:int) -> int|None: # class index, 255 or None for an unknown id
-    c = int(classes._lut[raw]) if 0 <= raw < 65536 else -1
-    return None if c < 0 else c
-
-# %% ../../nbs/03_datasets.ipynb #c049
+# %% ../../nbs/03_datasets.ipynb #c053
 @dataclass
 class _Patient: # a data set that is being looked at
     name:str; found:_Found; classes:ClassTable|None
@@ -340,7 +350,7 @@ def _pixels(facts:list[dict], classes:ClassTable) -> np.ndarray: # (K,) pixels o
             if (c := _class_of(classes, raw)) is not None: n[c] += k
     return n[:classes.num_classes]
 
-# %% ../../nbs/03_datasets.ipynb #c051
+# %% ../../nbs/03_datasets.ipynb #c055
 @dataclass
 class Finding:
     "One thing that the doctor found"
@@ -364,7 +374,7 @@ def _file_findings(p:_Patient) -> list[tuple]: # level, what, files
     extra = ("warning", f"{len(found.extra)} labels without a picture are left out", [path.stem for path in found.extra])
     return [("error", *e) for e in errors if e[1]] + [extra]*bool(found.extra)
 
-# %% ../../nbs/03_datasets.ipynb #c052
+# %% ../../nbs/03_datasets.ipynb #c056
 def _id_findings(p:_Patient) -> list[tuple]:
     "Ids outside the table, black and empty labels"
     total, index = Counter(), lambda ids: {_class_of(p.classes, i) for i in ids}
@@ -384,7 +394,7 @@ def _class_findings(p:_Patient) -> list[tuple]:
     told = {"classes that never occur": never, "classes with less than a ten-thousandth of the pixels": tiny}
     return [("warning", f"{what}: {_shorten(which, 20)}", []) for what, which in told.items() if which and n.sum()]
 
-# %% ../../nbs/03_datasets.ipynb #c053
+# %% ../../nbs/03_datasets.ipynb #c057
 def _colour_findings(p:_Patient) -> list[tuple]:
     "Is the sky redder than it should be?"
     tint = {k: np.mean(v) for k in ("sky", "leaves") if (v := [f["tint"][k] for f in p.facts if k in f.get("tint", {})])}
@@ -403,7 +413,7 @@ def _overlap_findings(patients:list[_Patient]) -> list[Finding]:
         if same: out.append(Finding(level, f"{patients[a].name} and {patients[b].name}", what, same))
     return out
 
-# %% ../../nbs/03_datasets.ipynb #c055
+# %% ../../nbs/03_datasets.ipynb #c059
 @dataclass
 class Report:
     "What the doctor found; print it, or look at `table`, `classes` and `findings`"
@@ -425,7 +435,7 @@ def _row(p:_Patient) -> dict: # of the report's table
     labels = sum(path.is_file() for path in p.found.labels) if p.found.has_labels else "none"
     return {"data set": p.name, "layout": p.found.layout.name, "pictures": len(p.found.images), "labels": labels, "sizes": common("size"), "modes": common("mode")}
 
-# %% ../../nbs/03_datasets.ipynb #c056
+# %% ../../nbs/03_datasets.ipynb #c060
 def _admit(folder:Path, name:str, classes, layout:str) -> tuple[_Patient, list[tuple]]: # and what is wrong with its class table
     found = _look(folder, detect_layout(folder) if layout == "auto" else layouts[layout])
     if not found.has_labels and not classes and not classes_file(folder): return _Patient(name, found, found.layout.classes), []
@@ -448,6 +458,7 @@ def _consult(root:Path, classes, layout:str, progress:bool, workers:int|None) ->
     if not patients: _choose(root, None)                                             # says why there is none
     return patients, findings + _overlap_findings(patients)
 
+# %% ../../nbs/03_datasets.ipynb #c061
 def _report(patients:list[_Patient], findings:list[Finding]) -> Report:
     pixels = {p.name: pd.Series(_pixels(p.facts, p.classes), p.classes.names) for p in patients if p.labelled}
     return Report(pd.DataFrame(map(_row, patients)).set_index("data set"), pd.DataFrame(pixels), findings)
@@ -459,14 +470,14 @@ def doctor(root:str|Path, # a data folder, or one above several (source/train, t
            workers:int|None=None, # threads; all cores if not given
           ) -> Report:
     "Read all pictures and labels and report what would spoil a training (then `ok` is False) or deserves a look"
-    return _report(*_consult(Path(root), classes, layout, progress, workers))
+    return _report(*_consult(Path(root).expanduser().absolute(), classes, layout, progress, workers))
 
-# %% ../../nbs/03_datasets.ipynb #c064
+# %% ../../nbs/03_datasets.ipynb #c069
 def prepare(root:str|Path, # as for `doctor`
             classes:ClassTable|str|Path|None=None, layout:str="auto", progress:bool=True, workers:int|None=None,
            ) -> Report:
     "Look at the data (`doctor`) and keep the class statistics of every labelled set for the training"
-    patients, findings = _consult(Path(root), classes, layout, progress, workers)
+    patients, findings = _consult(Path(root).expanduser().absolute(), classes, layout, progress, workers)
     for p in patients:
         if not p.labelled or any(f.level == "error" and f.where == p.name for f in findings): continue
         ds = SegmentationDataset(p.found.root, p.found.images, p.found.labels, p.found.names, p.classes, p.found.layout)

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['IGNORE', 'cityscapes', 'synthia', 'synthia16', 'synthia13', 'UserError', 'ClassTable', 'classes_file', 'find_classes']
 
-# %% ../../nbs/00_labels.ipynb #c002
+# %% ../../nbs/00_labels.ipynb #c003
 import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 import numpy as np
 
-# %% ../../nbs/00_labels.ipynb #c005
+# %% ../../nbs/00_labels.ipynb #c006
 IGNORE = 255 # a label pixel that counts nowhere: not in the loss, not in the metric
 
 class UserError(ValueError):
@@ -21,7 +21,7 @@ class UserError(ValueError):
         "Of the traceback that a DataLoader's worker process wraps around the message, only the message is kept"
         super().__init__(message.strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: "))
 
-# %% ../../nbs/00_labels.ipynb #c009
+# %% ../../nbs/00_labels.ipynb #c010
 def _lookup(table) -> np.ndarray: # (65536,) int16: class index, 255, or -1 for an unknown raw id
     "The whole table as an array indexed by the raw id"
     lut, k = np.full(65536, -1, np.int16), table.num_classes
@@ -44,7 +44,7 @@ def _to_index(self, raw:np.ndarray) -> np.ndarray: # uint8 class indices, 255 to
                         f"ignore {self.ignore_index}); add them to \"ids\" in classes.json, to ignore them give them {self.ignore_index}")
     return index.astype(np.uint8)
 
-# %% ../../nbs/00_labels.ipynb #c011
+# %% ../../nbs/00_labels.ipynb #c012
 def _to_raw(self, index:np.ndarray) -> np.ndarray: # uint8 (uint16 where raw ids exceed 255)
     "Class indices -> raw ids, for files that a benchmark server reads"
     raw = np.full(256, self.ignore_index)
@@ -64,7 +64,7 @@ def _from_colors(self, rgb:np.ndarray) -> np.ndarray: # (H,W) uint8; 255 where a
     at = np.searchsorted(colors, code(rgb)).clip(max=len(colors) - 1)
     return np.where(colors[at] == code(rgb), order[at], IGNORE).astype(np.uint8)
 
-# %% ../../nbs/00_labels.ipynb #c013
+# %% ../../nbs/00_labels.ipynb #c014
 def _names_problem(names, things) -> str|None:
     twice, unknown = sorted({n for n in names if names.count(n) > 1}), [t for t in things if t not in names]
     if not 1 <= len(names) <= 255: return f"{len(names)} classes; a table has 1 to 255"
@@ -81,7 +81,7 @@ def _ids_problem(k:int, ids:dict|None, ignore:int) -> str|None:
     odd = [f"{i}: {c}" for i, c in ids.items() if not (0 <= i <= 65535 and (0 <= c < k or c in (IGNORE, ignore)))]
     if odd: return f"ids {_shorten(odd)} point outside: raw ids are 0..65535, classes 0..{k-1} or {ignore} to ignore"
 
-# %% ../../nbs/00_labels.ipynb #c015
+# %% ../../nbs/00_labels.ipynb #c016
 @dataclass(frozen=True, eq=False)
 class ClassTable:
     "Names, colours and raw ids of the classes; raises `UserError` when they do not fit together"
@@ -107,7 +107,7 @@ class ClassTable:
     to_index, to_raw, colorize, from_colors = _to_index, _to_raw, _colorize, _from_colors
     def __eq__(self, other) -> bool: return isinstance(other, ClassTable) and self.as_dict() == other.as_dict()
 
-# %% ../../nbs/00_labels.ipynb #c020
+# %% ../../nbs/00_labels.ipynb #c021
 def _as_dict(self:ClassTable) -> dict:
     "The table in the layout of `classes.json`"
     d = dict(classes=list(self.names), palette=self.palette.tolist(), ignore_index=self.ignore_index, things=list(self.things))
@@ -123,7 +123,7 @@ def _fields(d:dict) -> dict:
     return dict(names=tuple(d["classes"]), palette=[list(p) for p in d["palette"]], things=tuple(d.get("things", ())),
                 ids=None if ids is None else {int(i): int(c) for i, c in ids.items()}, ignore_index=int(d.get("ignore_index", IGNORE)))
 
-# %% ../../nbs/00_labels.ipynb #c021
+# %% ../../nbs/00_labels.ipynb #c022
 def _from_dict(d:dict, # the layout of `classes.json`
               where:str="class table", # named in the error
              ) -> ClassTable:
@@ -144,7 +144,7 @@ def _from_json(path:str|Path) -> ClassTable:
 ClassTable.as_dict, ClassTable.to_json = _as_dict, _to_json
 ClassTable.from_dict, ClassTable.from_json = staticmethod(_from_dict), staticmethod(_from_json)
 
-# %% ../../nbs/00_labels.ipynb #c025
+# %% ../../nbs/00_labels.ipynb #c026
 _street = [ # name, colour, raw id of Cityscapes and GTA, raw id of SYNTHIA
     ("road", (128, 64, 128), 7, 3), ("sidewalk", (244, 35, 232), 8, 4), ("building", (70, 70, 70), 11, 2),
     ("wall", (102, 102, 156), 12, 21), ("fence", (190, 153, 153), 13, 5), ("pole", (153, 153, 153), 17, 7),
@@ -165,7 +165,7 @@ synthia = _street_table(3, 22)                                   # raw ids of SY
 synthia16 = [i for i in range(19) if i not in (9, 14, 16)]       # without terrain, truck, train
 synthia13 = [i for i in synthia16 if i not in (3, 4, 5)]         # and without wall, fence, pole
 
-# %% ../../nbs/00_labels.ipynb #c032
+# %% ../../nbs/00_labels.ipynb #c033
 def classes_file(folder:str|Path) -> Path|None:
     "The nearest `classes.json`: in the folder or one of its two parents"
     folder = Path(folder).absolute()
