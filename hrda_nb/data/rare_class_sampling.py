@@ -18,7 +18,7 @@ from .datasets import SegmentationDataset, class_statistics
 from .labels import UserError
 from .transforms import (Box, ColorJitter, crop, fit_size, flip, gaussian_blur, margin_mask, pad, random_box, resize, to_float, varied_box)
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c007
+# %% ../../nbs/04_rare_class_sampling.ipynb #c008
 def rcs_probabilities(counts:Tensor|np.ndarray, # (K,) pixels of each class in the whole source
                       temperature:float=0.01, # T
                      ) -> tuple[list[int], Tensor]: # classes that occur, rarest first, and their probabilities (float32, as published)
@@ -28,7 +28,7 @@ def rcs_probabilities(counts:Tensor|np.ndarray, # (K,) pixels of each class in t
     frequency = n[classes]/n.sum()
     return classes, torch.softmax((1 - frequency)/temperature, 0)
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c013
+# %% ../../nbs/04_rare_class_sampling.ipynb #c014
 @dataclass(frozen=True)
 class RareClassSampling:
     "Settings of rare class sampling; the published ones of HRDA (DAFormer: min_crop_ratio 0.5)"
@@ -51,7 +51,7 @@ class RareClassSampler:
         c = self.classes[rng.choice(len(self.classes), p=self.probabilities)]
         return c, int(rng.choice(self.candidates[c]))
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c018
+# %% ../../nbs/04_rare_class_sampling.ipynb #c019
 class _Stream(Dataset):
     "An endless sequence of crops; `stream[i]` is a function of the seed and i alone"
     def __init__(self, ds:SegmentationDataset, # pictures
@@ -77,7 +77,7 @@ class _Stream(Dataset):
         sample = crop(sample, box)
         return pad(to_float(flip(sample) if rng.random() < self.flip else sample), self.crop_size)
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c020
+# %% ../../nbs/04_rare_class_sampling.ipynb #c021
 def disturb(image:Tensor, # (3,h,w) in [0,1]
             rng:np.random.Generator,
            ) -> Tensor:
@@ -85,7 +85,7 @@ def disturb(image:Tensor, # (3,h,w) in [0,1]
     if rng.random() < 0.8: image = ColorJitter.draw(rng)(image)
     return gaussian_blur(image, rng.uniform(0.15, 1.15)) if rng.random() < 0.5 else image
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c021
+# %% ../../nbs/04_rare_class_sampling.ipynb #c022
 def rare_class_box(label:Tensor, # (H,W) of the whole picture
                    c:int, # class that the crop has to show
                    crop_size:tuple[int, int], # (h,w) in pixels
@@ -99,7 +99,7 @@ def rare_class_box(label:Tensor, # (H,W) of the whole picture
         if (label[y1:y2, x1:x2] == c).sum() > rcs.min_pixels*rcs.min_crop_ratio: return box
     return varied_box(label, crop_size, rng, max_ratio)
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c024
+# %% ../../nbs/04_rare_class_sampling.ipynb #c025
 class SourceStream(_Stream):
     "Labelled crops `dict(image, label, name)`, drawn for rare classes if `rcs` is given"
     def __init__(self, ds:SegmentationDataset, crop_size:tuple[int, int],
@@ -122,7 +122,7 @@ class SourceStream(_Stream):
         sample = self._finished(sample, box, rng)
         return sample | dict(image=disturb(sample["image"], rng)) if self.augment else sample
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c026
+# %% ../../nbs/04_rare_class_sampling.ipynb #c027
 class TargetStream(_Stream):
     "Unlabelled crops `dict(image, valid, name)`, drawn evenly; labels are not read even if there are any"
     def __init__(self, ds:SegmentationDataset, crop_size:tuple[int, int],
@@ -138,7 +138,7 @@ class TargetStream(_Stream):
         sample = self._resized(dict(image=image, valid=margin_mask(image.shape[-2:], self.margins), name=self.ds.names[k]), rng)
         return self._finished(sample, random_box(sample["image"].shape[-2:], self.crop_size, rng), rng)
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c035
+# %% ../../nbs/04_rare_class_sampling.ipynb #c037
 @dataclass(frozen=True)
 class _Steps: # the numbers of the samples of each step
     batch_size:int; start:int; rank:int; world:int

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as TF
 from .labels import IGNORE
 
-# %% ../../nbs/02_transforms.ipynb #c009
+# %% ../../nbs/02_transforms.ipynb #c010
 def fit_size(size:tuple[int, int],   # (H,W) of the picture in pixels
              within:tuple[int, int], # (H,W) that it has to fit into; portrait pictures fit in the turned frame
             ) -> tuple[int, int]:    # (h,w) with the same ratio
@@ -26,7 +26,7 @@ def fit_size(size:tuple[int, int],   # (H,W) of the picture in pixels
     s = min(max(within)/max(size), min(within)/min(size))
     return tuple(max(int(v*s + 0.5), 1) for v in size)
 
-# %% ../../nbs/02_transforms.ipynb #c012
+# %% ../../nbs/02_transforms.ipynb #c013
 def _each(sample:dict, # a sample: image (3,H,W), label (H,W), valid (H,W); the last two may be missing
           picture:Callable, # what happens to the image
           other:Callable|None=None, # ... and to label and mask, if it is something else
@@ -49,7 +49,7 @@ def resize(sample:dict, # image uint8 or float, label, valid
     if tuple(sample["image"].shape[-2:]) == tuple(size): return sample
     return _each(sample, lambda x: TF.resize(x, list(size), antialias=False), lambda x: nearest(x, size))
 
-# %% ../../nbs/02_transforms.ipynb #c017
+# %% ../../nbs/02_transforms.ipynb #c018
 def margin_mask(size:tuple[int, int], # (H, W) of the picture in pixels
                 margins:tuple[int, int, int, int], # top, bottom, left, right in pixels of the picture
                ) -> Tensor: # (H, W) bool, False in the margins
@@ -59,7 +59,7 @@ def margin_mask(size:tuple[int, int], # (H, W) of the picture in pixels
     mask[top:max(h - bottom, 0), left:max(w - right, 0)] = True
     return mask
 
-# %% ../../nbs/02_transforms.ipynb #c020
+# %% ../../nbs/02_transforms.ipynb #c022
 Box = tuple[int, int, int, int]  # (y1, y2, x1, x2) in pixels, y2 and x2 excluded
 
 def random_box(size:tuple[int, int], # (H, W) of the picture in pixels
@@ -75,7 +75,7 @@ def crop(sample:dict, box:Box) -> dict: # of views, nothing is copied
     y1, y2, x1, x2 = box
     return _each(sample, lambda x: x[..., y1:y2, x1:x2])
 
-# %% ../../nbs/02_transforms.ipynb #c023
+# %% ../../nbs/02_transforms.ipynb #c025
 def class_counts(label:Tensor, # any shape, uint8 or int64: class indices and 255
                 ) -> Tensor: # (256,) int64: pixels of each value
     "How many pixels of a label belong to each class"
@@ -88,7 +88,7 @@ def is_varied(label:Tensor, # (h,w)
     n = class_counts(label)[:IGNORE]
     return bool((n > 0).sum() > 1 and n.max() < max_ratio*n.sum())
 
-# %% ../../nbs/02_transforms.ipynb #c024
+# %% ../../nbs/02_transforms.ipynb #c026
 def varied_box(label:Tensor, # (H, W) of the whole picture
                crop_size:tuple[int, int], # (h, w) in pixels
                rng:np.random.Generator,
@@ -101,7 +101,7 @@ def varied_box(label:Tensor, # (H, W) of the whole picture
         if is_varied(label[y1:y2, x1:x2], max_ratio): return box
     return random_box(label.shape, crop_size, rng)
 
-# %% ../../nbs/02_transforms.ipynb #c028
+# %% ../../nbs/02_transforms.ipynb #c030
 MEAN_COLOUR = (123.675, 116.28, 103.53)  # RGB in 0..255, the mean of ImageNet
 
 def flip(sample:dict) -> dict:
@@ -125,7 +125,7 @@ def pad(sample:dict, # after `to_float`
         if k in sample: sample[k][..., h:, :] = sample[k][..., w:] = fill
     return sample
 
-# %% ../../nbs/02_transforms.ipynb #c033
+# %% ../../nbs/02_transforms.ipynb #c035
 def rgb_to_hsv(image:Tensor, # (...,3,H,W) in [0,1]
               ) -> tuple[Tensor, Tensor, Tensor]: # (...,H,W) each: hue in turns [0,1), saturation [0,1], value [0,1]
     "Hue, saturation and value of each pixel"
@@ -142,13 +142,13 @@ def hsv_to_rgb(h:Tensor, s:Tensor, v:Tensor) -> Tensor: # (...,3,H,W)
     k = (n + 6*h.unsqueeze(-3)) % 6
     return (v - v*s).unsqueeze(-3).lerp(v.unsqueeze(-3), 1 - torch.minimum(k, 4 - k).clamp(0, 1))
 
-# %% ../../nbs/02_transforms.ipynb #c036
+# %% ../../nbs/02_transforms.ipynb #c038
 def _in_hsv(image:Tensor, saturation:float=1., turn:float=0.) -> Tensor: # (...,3,H,W)
     "Multiply the saturation, at most to 1, and turn the hue"
     h, s, v = rgb_to_hsv(image)
     return hsv_to_rgb(h + turn, (s*saturation).clamp(0, 1), v)
 
-# %% ../../nbs/02_transforms.ipynb #c038
+# %% ../../nbs/02_transforms.ipynb #c040
 @dataclass(frozen=True)
 class ColorJitter:
     "Factors of one colour jitter, kornia's as DACS uses it; call it on pictures"
@@ -170,7 +170,7 @@ class ColorJitter:
         for i in self.order: image = parts[i](image)
         return image
 
-# %% ../../nbs/02_transforms.ipynb #c044
+# %% ../../nbs/02_transforms.ipynb #c046
 def blur_kernel_size(side:int) -> int:
     "Published size of the blur's kernel: the odd number at or below the tenth of the side, rounded up"
     k = math.ceil(0.1*side)
