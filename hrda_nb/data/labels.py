@@ -107,7 +107,7 @@ class ClassTable:
     to_index, to_raw, colorize, from_colors = _to_index, _to_raw, _colorize, _from_colors
     def __eq__(self, other) -> bool: return isinstance(other, ClassTable) and self.as_dict() == other.as_dict()
 
-# %% ../../nbs/00_labels.ipynb #c021
+# %% ../../nbs/00_labels.ipynb #c023
 def _as_dict(self:ClassTable) -> dict:
     "The table in the layout of `classes.json`"
     d = dict(classes=list(self.names), palette=self.palette.tolist(), ignore_index=self.ignore_index, things=list(self.things))
@@ -123,7 +123,7 @@ def _fields(d:dict) -> dict:
     return dict(names=tuple(d["classes"]), palette=[list(p) for p in d["palette"]], things=tuple(d.get("things", ())),
                 ids=None if ids is None else {int(i): int(c) for i, c in ids.items()}, ignore_index=int(d.get("ignore_index", IGNORE)))
 
-# %% ../../nbs/00_labels.ipynb #c022
+# %% ../../nbs/00_labels.ipynb #c024
 def _from_dict(d:dict, # the layout of `classes.json`
               where:str="class table", # named in the error
              ) -> ClassTable:
@@ -144,7 +144,7 @@ def _from_json(path:str|Path) -> ClassTable:
 ClassTable.as_dict, ClassTable.to_json = _as_dict, _to_json
 ClassTable.from_dict, ClassTable.from_json = staticmethod(_from_dict), staticmethod(_from_json)
 
-# %% ../../nbs/00_labels.ipynb #c026
+# %% ../../nbs/00_labels.ipynb #c028
 _street = [ # name, colour, raw id of Cityscapes and GTA, raw id of SYNTHIA
     ("road", (128, 64, 128), 7, 3), ("sidewalk", (244, 35, 232), 8, 4), ("building", (70, 70, 70), 11, 2),
     ("wall", (102, 102, 156), 12, 21), ("fence", (190, 153, 153), 13, 5), ("pole", (153, 153, 153), 17, 7),
@@ -165,7 +165,7 @@ synthia = _street_table(3, 22)                                   # raw ids of SY
 synthia16 = [i for i in range(19) if i not in (9, 14, 16)]       # without terrain, truck, train
 synthia13 = [i for i in synthia16 if i not in (3, 4, 5)]         # and without wall, fence, pole
 
-# %% ../../nbs/00_labels.ipynb #c033
+# %% ../../nbs/00_labels.ipynb #c035
 def classes_file(folder:str|Path) -> Path|None:
     "The nearest `classes.json`: in the folder or one of its two parents"
     folder = Path(folder).absolute()

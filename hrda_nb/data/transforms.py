@@ -138,7 +138,7 @@ def rgb_to_hsv(image:Tensor, # (...,3,H,W) in [0,1]
 
 def hsv_to_rgb(h:Tensor, s:Tensor, v:Tensor) -> Tensor: # (...,3,H,W)
     "The way back; `h` may be any number of turns"
-    n = torch.tensor([5., 3., 1.], device=h.device).view(3, 1, 1)
+    n = torch.tensor([5., 3., 1.], device=h.device, dtype=h.dtype).view(3, 1, 1)
     k = (n + 6*h.unsqueeze(-3)) % 6
     return (v - v*s).unsqueeze(-3).lerp(v.unsqueeze(-3), 1 - torch.minimum(k, 4 - k).clamp(0, 1))
 
