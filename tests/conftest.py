@@ -9,24 +9,25 @@ from concurrent.futures import ThreadPoolExecutor
 
 import notebooks
 import pytest
+from notebooks import FLAGS
 
 def pytest_addoption(parser):
     parser.addoption("--flags", default="", help="also run tests and notebook cells with these flags, e.g. 'slow cuda'")
 
 def pytest_configure(config):
-    config.addinivalue_line("markers", "slow: takes minutes; runs with --flags slow")
+    for flag in FLAGS: config.addinivalue_line("markers", f"{flag}: runs with --flags {flag}")
     config.runs, config.remarks = {}, []  # what the closing report shows
-    config.tree = _tree()
+    config.tree = _tree() if os.environ.get("CI") else None
 
 def pytest_collection_modifyitems(config, items):
     "Leave out what is flagged, unless its flag was asked for"
     flags = config.getoption("--flags").split()
     for item in items:
-        if item.get_closest_marker("slow") and "slow" not in flags:
-            item.add_marker(pytest.mark.skip(reason="slow: run with --flags slow"))
+        for flag in FLAGS:
+            if item.get_closest_marker(flag) and flag not in flags: item.add_marker(pytest.mark.skip(reason=f"runs with --flags {flag}"))
 
 def _tree():
-    "What git says about the working tree; nothing outside a clone"
+    "What git says about the working tree"
     return subprocess.run(["git", "status", "--porcelain"], cwd=notebooks.ROOT, capture_output=True, text=True, check=False).stdout
 
 @pytest.fixture(scope="session")
@@ -59,7 +60,7 @@ def pytest_terminal_summary(terminalreporter, config):
 
 def pytest_sessionfinish(session):
     "In CI, where nobody else edits, the tests must leave the tree as they found it"
-    if os.environ.get("CI") and (now := _tree()) != session.config.tree:
+    if session.config.tree is not None and (now := _tree()) != session.config.tree:
         session.config.remarks.append(f"FAILED: the tests changed the working tree:\n{now}")
         session.exitstatus = session.config.changed = 1
 
