@@ -8,7 +8,7 @@ __all__ = ['networks', 'read_checkpoint', 'published_name', 'published_state', '
            'import_published', 'Pretrained', 'export_onnx']
 
 # %% ../../nbs/11_weights.ipynb #c003
-import json, os, re, warnings
+import json, os, re, warnings, zipfile, zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -38,18 +38,35 @@ def _explain(name:str, e:Exception, head:bytes) -> UserError:
     if head.lstrip()[:1]==b'<': return UserError(f'{name} is a web page, not a checkpoint: the download went wrong, fetch it by hand')
     return UserError(f'{name} is damaged, cut short or no checkpoint ({type(e).__name__}): fetch it again and compare its size')
 
+# %% ../../nbs/11_weights.ipynb #c007
+def _checksum(tensors:dict[str,Tensor]) -> int:
+    "CRC-32 over the bytes of all tensors, in the order of their names"
+    crc = 0
+    for k in sorted(tensors): crc = zlib.crc32(tensors[k].contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
+    return crc
+
+def _read_safetensors(path:Path) -> tuple[dict[str,Tensor],dict[str,str]]:
+    "Tensors and header; checked where the header has a checksum"
+    with safe_open(path,'pt') as f: tensors,notes = {k:f.get_tensor(k) for k in f.keys()},f.metadata() or {}
+    if 'crc32' in notes and notes['crc32']!=str(_checksum(tensors)): raise zipfile.BadZipFile('checksum')
+    return tensors,notes
+
+def _read_pickle(path:Path) -> dict:
+    "A file of torch.save; tensors of new ones are read from disk when they are used"
+    if packed := zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as z:
+            if z.testzip(): raise zipfile.BadZipFile('checksum')
+    with torch.serialization.safe_globals(_numpy_globals), warnings.catch_warnings():
+        warnings.simplefilter('ignore') # about old pickle formats
+        return torch.load(path, map_location='cpu', weights_only=True, mmap=packed)
+
 def _read_file(path:Path) -> tuple[dict,dict]: # content, notes
     "Tensors and notes of one file, whatever its name; nothing in it is run"
     with open(path,'rb') as f: head = f.read(9)
-    try:
-        if head[8:]==b'{':
-            with safe_open(path,'pt') as f: return {k:f.get_tensor(k) for k in f.keys()}, f.metadata() or {}
-        with torch.serialization.safe_globals(_numpy_globals), warnings.catch_warnings():
-            warnings.simplefilter('ignore') # about old pickle formats
-            return torch.load(path, map_location='cpu', weights_only=True), {}
+    try: return _read_safetensors(path) if head[8:]==b'{' else (_read_pickle(path), {})
     except Exception as e: raise _explain(path.name, e, head) from None
 
-# %% ../../nbs/11_weights.ipynb #c007
+# %% ../../nbs/11_weights.ipynb #c008
 _weight_files = 'model.safetensors', 'pytorch_model.bin'
 
 def _fetch(repo:str, **kw) -> Path: # folder of the local copy
@@ -68,7 +85,7 @@ def _find_file(source:str|os.PathLike) -> Path:
     if not path.exists(): raise UserError(f'there is no checkpoint {path}: check the path')
     return path
 
-# %% ../../nbs/11_weights.ipynb #c008
+# %% ../../nbs/11_weights.ipynb #c009
 def read_checkpoint(source:str|os.PathLike|dict # file, folder, hub repository, or what was read from one
 ) -> tuple[dict[str,Tensor],dict,str]: # name -> tensor, notes beside them, name of the source
     "The weights in `source`, unwrapped. Raises `UserError` for what is missing, damaged, foreign or dangerous."
@@ -80,7 +97,7 @@ def read_checkpoint(source:str|os.PathLike|dict # file, folder, hub repository, 
     if not tensors: raise UserError(f'{name} holds no weights (a {type(state).__name__}): a dictionary of tensors is expected')
     return tensors,notes,name
 
-# %% ../../nbs/11_weights.ipynb #c015
+# %% ../../nbs/11_weights.ipynb #c016
 networks = 'model', 'ema_model', 'imnet_model' # student, teacher, ImageNet network
 
 def published_name(key:str, # a parameter of ours, 'encoder.body.norm1.weight'
@@ -95,7 +112,7 @@ def published_state(model:nn.Module) -> dict[str,Tensor]: # shares memory with t
     if hasattr(model,'encoder'): return {published_name(k, model.is_hrda):v for k,v in model.state_dict().items()}
     return {f'backbone.{k}':v for k,v in getattr(model,'body',model).state_dict().items()}
 
-# %% ../../nbs/11_weights.ipynb #c018
+# %% ../../nbs/11_weights.ipynb #c019
 def _pick(state:dict, which:str, name:str) -> tuple[dict,list[str]]: # one network, what else the file holds
     "One of the networks of a training checkpoint; a file without prefixes holds one only"
     if which not in networks: raise UserError(f'{which!r} is no network of a checkpoint: choose one of {", ".join(networks)}')
@@ -121,7 +138,7 @@ def published_network(source:str|os.PathLike|dict, which:str='model' # 'model' |
         raise UserError(f'{name} holds no network that this library knows; its first tensors are {", ".join(list(state)[:3])}')
     return state,rest,notes,name
 
-# %% ../../nbs/11_weights.ipynb #c020
+# %% ../../nbs/11_weights.ipynb #c021
 @dataclass
 class LoadReport:
     "What was loaded and what was not"
@@ -149,7 +166,7 @@ def _is_extra(key:str) -> bool:
     if part[0]!='decode_head': return part[0]!='backbone' or part[1] in ('head','fc','classifier')
     return any(re.search(r'proj\w*_?head|projector|projection|contrast|auxiliary|memory', p) for p in part[1:3])
 
-# %% ../../nbs/11_weights.ipynb #c021
+# %% ../../nbs/11_weights.ipynb #c022
 def _misfits(have:dict[str,Tensor], want:dict[str,Tensor], unexpected:Iterable[str]) -> list[tuple]:
     "Rows (what, name, size in the file, size in the model)"
     lost = [k for k in want if k not in have and not k.endswith('num_batches_tracked')]
@@ -164,7 +181,7 @@ def _table(rows:list[tuple], show:int=12) -> str:
     lines = ['  '.join(c.ljust(w) for c,w in zip(r,width)).rstrip() for r in rows[:show+1]]
     return '\n'.join(lines + ([f'... and {len(rows)-show-1} more'] if len(rows)>show+1 else []))
 
-# %% ../../nbs/11_weights.ipynb #c022
+# %% ../../nbs/11_weights.ipynb #c023
 class WeightsMismatch(UserError):
     "A file that does not fit the network: one line, and a table of the tensors in question"
     def __init__(self, message:str, rows:list[tuple]):
@@ -179,7 +196,7 @@ def _check(rows:list[tuple], name:str) -> None:
     kinds = [f'{n} {k}' for k in ('missing','unexpected','other size') if (n := sum(r[0]==k for r in rows))]
     raise WeightsMismatch(f'{name} does not fit this network ({", ".join(kinds)}); nothing was loaded', rows)
 
-# %% ../../nbs/11_weights.ipynb #c023
+# %% ../../nbs/11_weights.ipynb #c024
 @torch.no_grad()
 def load_published(
     model:nn.Module, # of `build_model`, of `encoder`, or an encoder's body
@@ -200,7 +217,7 @@ def load_published(
         if k in have: v.copy_(have[k])
     return LoadReport(name, which, sum(k in have for k in want), [*dict.fromkeys(map(_group, extra)), *rest], untouched)
 
-# %% ../../nbs/11_weights.ipynb #c035
+# %% ../../nbs/11_weights.ipynb #c036
 def _encoder_name(state:dict[str,Tensor], name:str) -> str:
     "The encoder whose parameters have the shapes in the file"
     have = {k:tuple(v.shape) for k,v in state.items() if k.startswith('backbone.') and not _is_extra(k)}
@@ -213,7 +230,7 @@ _signs = (('linear_pred.','segformer'), ('psp_modules.','upernet'), ('c1_bottlen
     ('fuse_layer.aspp_modules.1.depthwise_conv.','daformer'), ('fuse_layer.aspp_modules.','daformer_aspp'), ('fuse_layer.in_conv.','daformer_isa'),
     ('fuse_layer.conv.','daformer_conv1'), ('aspp_modules.3.conv.','deeplabv2_four'), ('aspp_modules.0.conv.','deeplabv2')) # the first that occurs
 
-# %% ../../nbs/11_weights.ipynb #c036
+# %% ../../nbs/11_weights.ipynb #c037
 def _head(state:dict[str,Tensor], name:str) -> dict: # decoder, num_classes, channels
     "Sizes of a decoder from its tensors, names without prefix"
     dec = next((d for sign,d in _signs if any(k.startswith(sign) for k in state)), None)
@@ -239,14 +256,18 @@ def inspect_published(source:str|os.PathLike|dict, which:str='model') -> dict: #
     state,_,notes,name = published_network(source, which)
     return _network_config(state, notes, name)
 
-# %% ../../nbs/11_weights.ipynb #c041
+# %% ../../nbs/11_weights.ipynb #c042
 def _write(tensors:dict[str,Tensor], path:str|os.PathLike, meta:dict) -> None:
     "Write a safetensors file in one go"
     path = Path(path)
     draft = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_file({k:v.detach().cpu().contiguous() for k,v in tensors.items()}, draft, {k:json.dumps(v) for k,v in meta.items()})
+        draft.touch()
+        mode = draft.stat().st_mode # as files here usually are; safetensors makes private ones
+        tensors = {k:v.detach().cpu().contiguous() for k,v in tensors.items()}
+        save_file(tensors, draft, {k:json.dumps(v) for k,v in (meta | dict(crc32=_checksum(tensors))).items()})
+        draft.chmod(mode)
         os.replace(draft, path)
     except (OSError,SafetensorError) as e: raise UserError(f'{path} cannot be written ({getattr(e,"strerror",None) or e}): choose another place') from None
     finally:
@@ -258,7 +279,7 @@ def save_checkpoint(path:str|os.PathLike, model:nn.Module, # of `build_model`
     "Save a model with all that is needed to use it again. Raises `UserError` where it cannot be written."
     _write(model.state_dict(), path, {'format':'hrda_nb', 'model':model.config} | (meta or {}))
 
-# %% ../../nbs/11_weights.ipynb #c042
+# %% ../../nbs/11_weights.ipynb #c043
 def _our_meta(notes:dict, name:str) -> dict:
     "The JSON in the header of a checkpoint of ours"
     try: meta = {k:json.loads(v) for k,v in notes.items()}
@@ -274,13 +295,14 @@ def load_checkpoint(path:str|os.PathLike, # file, folder with model.safetensors,
     state,notes,name = read_checkpoint(path)
     meta = _our_meta(notes, name)
     try: model = build_model(**meta['model'] | dict(pretrained=False))
-    except TypeError as e: raise UserError(f'{name} was written by another version of this library ({e})') from None
+    except UserError: raise
+    except Exception as e: raise UserError(f'{name} was written by another version of this library ({e})') from None
     want = model.state_dict()
     _check(_misfits(state, want, (k for k in state if k not in want)), name)
     model.load_state_dict(state, strict=False) # checked above
-    return model.to(device).eval(), meta
+    return model.to(device).eval(), {k:v for k,v in meta.items() if k!='crc32'}
 
-# %% ../../nbs/11_weights.ipynb #c048
+# %% ../../nbs/11_weights.ipynb #c049
 def _classes_of(notes:dict, num_classes:int) -> dict|None:
     "The class table in a published file's notes; Cityscapes for 19 classes without one"
     names,palette = notes.get('CLASSES'),notes.get('PALETTE')
@@ -303,7 +325,7 @@ def import_published(source:str|os.PathLike, out:str|os.PathLike, # .safetensors
     save_checkpoint(out, model, dict(classes=classes.as_dict() if classes else _classes_of(notes, config['num_classes']), recipe=recipe))
     return LoadReport(name, which, report.loaded, report.extra+rest, report.untouched)
 
-# %% ../../nbs/11_weights.ipynb #c055
+# %% ../../nbs/11_weights.ipynb #c056
 _card = '''---
 library_name: hrda_nb
 pipeline_tag: image-segmentation
@@ -334,7 +356,7 @@ class Pretrained(nn.Module, ModelHubMixin):
         note = '' if free else 'Its encoder may stem from NVIDIA\'s SegFormer weights, whose licence forbids commercial use; so is this model.'
         return ModelCard(_card.format(licence='apache-2.0' if free else 'other', note=note))
 
-# %% ../../nbs/11_weights.ipynb #c060
+# %% ../../nbs/11_weights.ipynb #c061
 class _FusedLogits(nn.Module):
     "Picture in, class scores at its size out"
     def __init__(self, model:nn.Module):
