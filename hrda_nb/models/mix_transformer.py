@@ -6,7 +6,7 @@
 __all__ = ['mit_configs', 'conv_last', 'OverlapPatchEmbed', 'EfficientSelfAttention', 'MixFFN', 'Block', 'MiTConfig',
            'MixVisionTransformer', 'mix_transformer', 'to_transformers', 'from_transformers']
 
-# %% ../../nbs/05_mix_transformer.ipynb #c002
+# %% ../../nbs/05_mix_transformer.ipynb #c003
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from torch import nn, Tensor
 import torch.nn.functional as F
 from timm.layers import DropPath
 
-# %% ../../nbs/05_mix_transformer.ipynb #c005
+# %% ../../nbs/05_mix_transformer.ipynb #c006
 def conv_last(conv:nn.Module, x:Tensor) -> Tensor: # (B,H,W,C) -> (B,H',W',C')
     "Apply a convolution to a map whose channels come last, without copying it"
     return conv(x.permute(0,3,1,2)).permute(0,2,3,1)
 
-# %% ../../nbs/05_mix_transformer.ipynb #c008
+# %% ../../nbs/05_mix_transformer.ipynb #c009
 class OverlapPatchEmbed(nn.Module):
     "Cut a map into overlapping patches and describe each by a vector (SegFormer, section 3.1)"
     def __init__(self, ni:int, nf:int, patch:int, stride:int):
@@ -31,7 +31,7 @@ class OverlapPatchEmbed(nn.Module):
     def forward(self, x:Tensor) -> Tensor: # (B,ni,H,W) -> (B,⌈H/stride⌉,⌈W/stride⌉,nf)
         return self.norm(self.proj(x).permute(0,2,3,1))
 
-# %% ../../nbs/05_mix_transformer.ipynb #c013
+# %% ../../nbs/05_mix_transformer.ipynb #c014
 class EfficientSelfAttention(nn.Module):
     "Every cell looks at every `sr`×`sr` square of cells (SegFormer, equations 1 and 2)"
     def __init__(self, dim:int, heads:int, sr:int=1):
@@ -55,7 +55,7 @@ class EfficientSelfAttention(nn.Module):
         out = F.scaled_dot_product_attention(q, k, v)                                               # (B, heads, N, d)
         return self.proj(out.transpose(1,2).reshape(B,H,W,C))
 
-# %% ../../nbs/05_mix_transformer.ipynb #c020
+# %% ../../nbs/05_mix_transformer.ipynb #c021
 class MixFFN(nn.Module):
     "Widen, mix with the eight neighbours, narrow (SegFormer, equation 3, without its residual)"
     def __init__(self, dim:int, hidden:int):
@@ -67,7 +67,7 @@ class MixFFN(nn.Module):
     def forward(self, x:Tensor) -> Tensor: # (B,H,W,C) -> (B,H,W,C)
         return self.fc2(F.gelu(conv_last(self.dwconv, self.fc1(x))))
 
-# %% ../../nbs/05_mix_transformer.ipynb #c023
+# %% ../../nbs/05_mix_transformer.ipynb #c024
 class Block(nn.Module):
     "Efficient self-attention and Mix-FFN, both residual and with stochastic depth"
     def __init__(self, dim:int, heads:int, sr:int, mlp_ratio:int=4, drop_path:float=0.):
@@ -80,7 +80,7 @@ class Block(nn.Module):
         x = x + self.drop_path(self.attn(self.norm1(x)))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
-# %% ../../nbs/05_mix_transformer.ipynb #c026
+# %% ../../nbs/05_mix_transformer.ipynb #c027
 @dataclass(frozen=True)
 class MiTConfig:
     "Sizes of a Mix Transformer, one number a stage"
@@ -95,7 +95,7 @@ mit_configs:dict[str,MiTConfig] = dict(
     mit_tiny=MiTConfig((16,32,40,64), (1,2,2,1)), mit_b0=MiTConfig((32,64,160,256)), mit_b1=MiTConfig(), mit_b2=MiTConfig(depths=(3,4,6,3)),
     mit_b3=MiTConfig(depths=(3,4,18,3)), mit_b4=MiTConfig(depths=(3,8,27,3)), mit_b5=MiTConfig(depths=(3,6,40,3)))
 
-# %% ../../nbs/05_mix_transformer.ipynb #c027
+# %% ../../nbs/05_mix_transformer.ipynb #c028
 def _init_weights(m:nn.Module) -> None:
     "Small random linear maps, He initialisation for convolutions, zero biases"
     if isinstance(m, nn.Linear): nn.init.trunc_normal_(m.weight, std=0.02)
@@ -129,13 +129,13 @@ class MixVisionTransformer(nn.Module):
         for i in range(1,5): features.append(x := self.stage(i, x))
         return features
 
-# %% ../../nbs/05_mix_transformer.ipynb #c028
+# %% ../../nbs/05_mix_transformer.ipynb #c029
 def mix_transformer(name:str='mit_b0', # one of `mit_configs`
 ) -> MixVisionTransformer: # with random weights; `models.weights` loads trained ones
     "A Mix Transformer by name"
     return MixVisionTransformer(mit_configs[name])
 
-# %% ../../nbs/05_mix_transformer.ipynb #c038
+# %% ../../nbs/05_mix_transformer.ipynb #c039
 _leaves = ( # ours, in hub files, in memory since transformers 5
     ('norm1', 'layer_norm_1', 'layernorm_before'), ('norm2', 'layer_norm_2', 'layernorm_after'),
     ('attn.q', 'attention.self.query', 'attention.q_proj'), ('attn.k', 'attention.self.key', 'attention.k_proj'),
@@ -148,7 +148,7 @@ _from_hub = {n:a for a,b,c in _leaves for n in (b,c)}
 _stage_parts = (('patch_embed{}.proj','patch_embeddings.{}.proj','stages.{}.patch_embeddings.proj'),
     ('patch_embed{}.norm','patch_embeddings.{}.layer_norm','stages.{}.patch_embeddings.layer_norm'), ('norm{}','layer_norm.{}','stages.{}.layer_norm'))
 
-# %% ../../nbs/05_mix_transformer.ipynb #c039
+# %% ../../nbs/05_mix_transformer.ipynb #c040
 def _hub_name(key:str) -> str:
     "Our module name -> the one in hub files"
     for ours,hub,_ in _stage_parts:
@@ -165,7 +165,7 @@ def _our_name(key:str) -> str|None:
     m = re.fullmatch(r'(?:block\.|stages\.)(\d)\.(?:blocks\.)?(\d+)\.(.+)', key)
     return f'block{int(m[1])+1}.{m[2]}.{_from_hub[m[3]]}' if m and m[3] in _from_hub else None
 
-# %% ../../nbs/05_mix_transformer.ipynb #c040
+# %% ../../nbs/05_mix_transformer.ipynb #c041
 def to_transformers(state:dict[str,Tensor], # published names
 ) -> dict[str,Tensor]: # names of `transformers.SegformerModel`'s files
     "Encoder weights for the hub's SegFormer: joint keys and values are taken apart"
