@@ -223,6 +223,7 @@ def decoder(name:str, # one of `decoders`
     if head is DeepLabV3PlusHead: options = dict(enlarge=strides_in[-1]>=32)
     return head(channels_in, num_classes, channels, dropout, stride=strides_in[0], **options|kw)
 
+# %% ../../nbs/07_decoders.ipynb #c049
 def attention_decoder(
     name:str, # the decoder beside which it stands
     channels_in:Sequence[int], strides_in:Sequence[int],

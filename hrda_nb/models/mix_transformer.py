@@ -102,10 +102,10 @@ def _init_weights(m:nn.Module) -> None:
     elif isinstance(m, nn.Conv2d): nn.init.normal_(m.weight, std=(2*m.groups/(m.weight[0,0].numel()*m.out_channels))**0.5)
     if isinstance(m, (nn.Linear,nn.Conv2d)): nn.init.zeros_(m.bias)
 
+# %% ../../nbs/05_mix_transformer.ipynb #c029
 class MixVisionTransformer(nn.Module):
     "Four stages of patch embedding, blocks and layer norm; parameter names as in published checkpoints"
     strides = (4,8,16,32)
-
     def __init__(self, cfg:MiTConfig=MiTConfig()):
         super().__init__()
         self.cfg,self.channels = cfg,cfg.dims
@@ -117,25 +117,23 @@ class MixVisionTransformer(nn.Module):
             self.add_module(f'block{i}', nn.ModuleList(Block(nf, heads, sr, cfg.mlp_ratio, next(drops)) for _ in range(n)))
             self.add_module(f'norm{i}', nn.LayerNorm(nf, eps=1e-6))
         self.apply(_init_weights)
-
     def stage(self, i:int, x:Tensor) -> Tensor: # (B,c,h,w) of stage i-1 -> (B,C,H,W) of stage i
         "Embed, run the blocks, normalise"
         x = getattr(self, f'patch_embed{i}')(x)
         for block in getattr(self, f'block{i}'): x = block(x)
         return getattr(self, f'norm{i}')(x).permute(0,3,1,2)
-
     def forward(self, x:Tensor) -> list[Tensor]: # (B,3,H,W), mean 0 and deviation 1 -> 4 features, strides 4, 8, 16, 32
         features = []
         for i in range(1,5): features.append(x := self.stage(i, x))
         return features
 
-# %% ../../nbs/05_mix_transformer.ipynb #c029
+# %% ../../nbs/05_mix_transformer.ipynb #c030
 def mix_transformer(name:str='mit_b0', # one of `mit_configs`
 ) -> MixVisionTransformer: # with random weights; `models.weights` loads trained ones
     "A Mix Transformer by name"
     return MixVisionTransformer(mit_configs[name])
 
-# %% ../../nbs/05_mix_transformer.ipynb #c039
+# %% ../../nbs/05_mix_transformer.ipynb #c040
 _leaves = ( # ours, in hub files, in memory since transformers 5
     ('norm1', 'layer_norm_1', 'layernorm_before'), ('norm2', 'layer_norm_2', 'layernorm_after'),
     ('attn.q', 'attention.self.query', 'attention.q_proj'), ('attn.k', 'attention.self.key', 'attention.k_proj'),
@@ -148,7 +146,7 @@ _from_hub = {n:a for a,b,c in _leaves for n in (b,c)}
 _stage_parts = (('patch_embed{}.proj','patch_embeddings.{}.proj','stages.{}.patch_embeddings.proj'),
     ('patch_embed{}.norm','patch_embeddings.{}.layer_norm','stages.{}.patch_embeddings.layer_norm'), ('norm{}','layer_norm.{}','stages.{}.layer_norm'))
 
-# %% ../../nbs/05_mix_transformer.ipynb #c040
+# %% ../../nbs/05_mix_transformer.ipynb #c041
 def _hub_name(key:str) -> str:
     "Our module name -> the one in hub files"
     for ours,hub,_ in _stage_parts:
@@ -165,7 +163,7 @@ def _our_name(key:str) -> str|None:
     m = re.fullmatch(r'(?:block\.|stages\.)(\d)\.(?:blocks\.)?(\d+)\.(.+)', key)
     return f'block{int(m[1])+1}.{m[2]}.{_from_hub[m[3]]}' if m and m[3] in _from_hub else None
 
-# %% ../../nbs/05_mix_transformer.ipynb #c041
+# %% ../../nbs/05_mix_transformer.ipynb #c042
 def to_transformers(state:dict[str,Tensor], # published names
 ) -> dict[str,Tensor]: # names of `transformers.SegformerModel`'s files
     "Encoder weights for the hub's SegFormer: joint keys and values are taken apart"

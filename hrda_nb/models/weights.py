@@ -11,8 +11,10 @@ __all__ = ['networks', 'read_checkpoint', 'published_name', 'published_state', '
 import json, os, re, warnings, zipfile, zlib
 from collections.abc import Iterable
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
@@ -22,7 +24,7 @@ from torch import Tensor, nn
 from ..data.labels import ClassTable, UserError, cityscapes
 from .encoders import encoder as build_encoder
 from .hrda import build_model
-from .mix_transformer import from_transformers, mit_configs, to_transformers
+from .mix_transformer import from_transformers, mit_configs
 from .resnet import resnet_sizes
 
 # %% ../../nbs/11_weights.ipynb #c006
@@ -51,6 +53,7 @@ def _read_safetensors(path:Path) -> tuple[dict[str,Tensor],dict[str,str]]:
     if 'crc32' in notes and notes['crc32']!=str(_checksum(tensors)): raise zipfile.BadZipFile('checksum')
     return tensors,notes
 
+# %% ../../nbs/11_weights.ipynb #c008
 def _read_pickle(path:Path) -> dict:
     "A file of torch.save; tensors of new ones are read from disk when they are used"
     if packed := zipfile.is_zipfile(path):
@@ -66,7 +69,7 @@ def _read_file(path:Path) -> tuple[dict,dict]: # content, notes
     try: return _read_safetensors(path) if head[8:]==b'{' else (_read_pickle(path), {})
     except Exception as e: raise _explain(path.name, e, head) from None
 
-# %% ../../nbs/11_weights.ipynb #c008
+# %% ../../nbs/11_weights.ipynb #c009
 _weight_files = 'model.safetensors', 'pytorch_model.bin'
 
 def _fetch(repo:str, **kw) -> Path: # folder of the local copy
@@ -85,7 +88,7 @@ def _find_file(source:str|os.PathLike) -> Path:
     if not path.exists(): raise UserError(f'there is no checkpoint {path}: check the path')
     return path
 
-# %% ../../nbs/11_weights.ipynb #c009
+# %% ../../nbs/11_weights.ipynb #c010
 def read_checkpoint(source:str|os.PathLike|dict # file, folder, hub repository, or what was read from one
 ) -> tuple[dict[str,Tensor],dict,str]: # name -> tensor, notes beside them, name of the source
     "The weights in `source`, unwrapped. Raises `UserError` for what is missing, damaged, foreign or dangerous."
@@ -97,7 +100,7 @@ def read_checkpoint(source:str|os.PathLike|dict # file, folder, hub repository, 
     if not tensors: raise UserError(f'{name} holds no weights (a {type(state).__name__}): a dictionary of tensors is expected')
     return tensors,notes,name
 
-# %% ../../nbs/11_weights.ipynb #c016
+# %% ../../nbs/11_weights.ipynb #c017
 networks = 'model', 'ema_model', 'imnet_model' # student, teacher, ImageNet network
 
 def published_name(key:str, # a parameter of ours, 'encoder.body.norm1.weight'
@@ -112,7 +115,7 @@ def published_state(model:nn.Module) -> dict[str,Tensor]: # shares memory with t
     if hasattr(model,'encoder'): return {published_name(k, model.is_hrda):v for k,v in model.state_dict().items()}
     return {f'backbone.{k}':v for k,v in getattr(model,'body',model).state_dict().items()}
 
-# %% ../../nbs/11_weights.ipynb #c019
+# %% ../../nbs/11_weights.ipynb #c020
 def _pick(state:dict, which:str, name:str) -> tuple[dict,list[str]]: # one network, what else the file holds
     "One of the networks of a training checkpoint; a file without prefixes holds one only"
     if which not in networks: raise UserError(f'{which!r} is no network of a checkpoint: choose one of {", ".join(networks)}')
@@ -138,7 +141,7 @@ def published_network(source:str|os.PathLike|dict, which:str='model' # 'model' |
         raise UserError(f'{name} holds no network that this library knows; its first tensors are {", ".join(list(state)[:3])}')
     return state,rest,notes,name
 
-# %% ../../nbs/11_weights.ipynb #c021
+# %% ../../nbs/11_weights.ipynb #c022
 @dataclass
 class LoadReport:
     "What was loaded and what was not"
@@ -155,6 +158,7 @@ class LoadReport:
         return '\n'.join(lines)
     __repr__ = __str__
 
+# %% ../../nbs/11_weights.ipynb #c023
 def _group(key:str) -> str:
     "The part that a tensor belongs to: 'proj_head', 'decode_head.scale_attention'"
     parts = key.split('.')
@@ -166,7 +170,7 @@ def _is_extra(key:str) -> bool:
     if part[0]!='decode_head': return part[0]!='backbone' or part[1] in ('head','fc','classifier')
     return any(re.search(r'proj\w*_?head|projector|projection|contrast|auxiliary|memory', p) for p in part[1:3])
 
-# %% ../../nbs/11_weights.ipynb #c022
+# %% ../../nbs/11_weights.ipynb #c024
 def _misfits(have:dict[str,Tensor], want:dict[str,Tensor], unexpected:Iterable[str]) -> list[tuple]:
     "Rows (what, name, size in the file, size in the model)"
     lost = [k for k in want if k not in have and not k.endswith('num_batches_tracked')]
@@ -181,7 +185,7 @@ def _table(rows:list[tuple], show:int=12) -> str:
     lines = ['  '.join(c.ljust(w) for c,w in zip(r,width)).rstrip() for r in rows[:show+1]]
     return '\n'.join(lines + ([f'... and {len(rows)-show-1} more'] if len(rows)>show+1 else []))
 
-# %% ../../nbs/11_weights.ipynb #c023
+# %% ../../nbs/11_weights.ipynb #c025
 class WeightsMismatch(UserError):
     "A file that does not fit the network: one line, and a table of the tensors in question"
     def __init__(self, message:str, rows:list[tuple]):
@@ -196,7 +200,7 @@ def _check(rows:list[tuple], name:str) -> None:
     kinds = [f'{n} {k}' for k in ('missing','unexpected','other size') if (n := sum(r[0]==k for r in rows))]
     raise WeightsMismatch(f'{name} does not fit this network ({", ".join(kinds)}); nothing was loaded', rows)
 
-# %% ../../nbs/11_weights.ipynb #c024
+# %% ../../nbs/11_weights.ipynb #c026
 @torch.no_grad()
 def load_published(
     model:nn.Module, # of `build_model`, of `encoder`, or an encoder's body
@@ -217,7 +221,7 @@ def load_published(
         if k in have: v.copy_(have[k])
     return LoadReport(name, which, sum(k in have for k in want), [*dict.fromkeys(map(_group, extra)), *rest], untouched)
 
-# %% ../../nbs/11_weights.ipynb #c036
+# %% ../../nbs/11_weights.ipynb #c038
 def _encoder_name(state:dict[str,Tensor], name:str) -> str:
     "The encoder whose parameters have the shapes in the file"
     have = {k:tuple(v.shape) for k,v in state.items() if k.startswith('backbone.') and not _is_extra(k)}
@@ -230,7 +234,7 @@ _signs = (('linear_pred.','segformer'), ('psp_modules.','upernet'), ('c1_bottlen
     ('fuse_layer.aspp_modules.1.depthwise_conv.','daformer'), ('fuse_layer.aspp_modules.','daformer_aspp'), ('fuse_layer.in_conv.','daformer_isa'),
     ('fuse_layer.conv.','daformer_conv1'), ('aspp_modules.3.conv.','deeplabv2_four'), ('aspp_modules.0.conv.','deeplabv2')) # the first that occurs
 
-# %% ../../nbs/11_weights.ipynb #c037
+# %% ../../nbs/11_weights.ipynb #c039
 def _head(state:dict[str,Tensor], name:str) -> dict: # decoder, num_classes, channels
     "Sizes of a decoder from its tensors, names without prefix"
     dec = next((d for sign,d in _signs if any(k.startswith(sign) for k in state)), None)
@@ -256,7 +260,7 @@ def inspect_published(source:str|os.PathLike|dict, which:str='model') -> dict: #
     state,_,notes,name = published_network(source, which)
     return _network_config(state, notes, name)
 
-# %% ../../nbs/11_weights.ipynb #c042
+# %% ../../nbs/11_weights.ipynb #c044
 def _write(tensors:dict[str,Tensor], path:str|os.PathLike, meta:dict) -> None:
     "Write a safetensors file in one go"
     path = Path(path)
@@ -279,7 +283,7 @@ def save_checkpoint(path:str|os.PathLike, model:nn.Module, # of `build_model`
     "Save a model with all that is needed to use it again. Raises `UserError` where it cannot be written."
     _write(model.state_dict(), path, {'format':'hrda_nb', 'model':model.config} | (meta or {}))
 
-# %% ../../nbs/11_weights.ipynb #c043
+# %% ../../nbs/11_weights.ipynb #c045
 def _our_meta(notes:dict, name:str) -> dict:
     "The JSON in the header of a checkpoint of ours"
     try: meta = {k:json.loads(v) for k,v in notes.items()}
@@ -302,7 +306,7 @@ def load_checkpoint(path:str|os.PathLike, # file, folder with model.safetensors,
     model.load_state_dict(state, strict=False) # checked above
     return model.to(device).eval(), {k:v for k,v in meta.items() if k!='crc32'}
 
-# %% ../../nbs/11_weights.ipynb #c049
+# %% ../../nbs/11_weights.ipynb #c051
 def _classes_of(notes:dict, num_classes:int) -> dict|None:
     "The class table in a published file's notes; Cityscapes for 19 classes without one"
     names,palette = notes.get('CLASSES'),notes.get('PALETTE')
@@ -325,7 +329,7 @@ def import_published(source:str|os.PathLike, out:str|os.PathLike, # .safetensors
     save_checkpoint(out, model, dict(classes=classes.as_dict() if classes else _classes_of(notes, config['num_classes']), recipe=recipe))
     return LoadReport(name, which, report.loaded, report.extra+rest, report.untouched)
 
-# %% ../../nbs/11_weights.ipynb #c056
+# %% ../../nbs/11_weights.ipynb #c058
 _card = '''---
 library_name: hrda_nb
 pipeline_tag: image-segmentation
@@ -335,6 +339,7 @@ Semantic segmentation with domain adaptation (HRDA). Load with `Pretrained.from_
 {note}
 '''
 
+# %% ../../nbs/11_weights.ipynb #c059
 class Pretrained(nn.Module, ModelHubMixin):
     "A model with its meta data, to be shared: `save_pretrained`, `push_to_hub`, `Pretrained.from_pretrained`"
     def __init__(self, model:nn.Module, meta:dict|None=None):
@@ -356,7 +361,7 @@ class Pretrained(nn.Module, ModelHubMixin):
         note = '' if free else 'Its encoder may stem from NVIDIA\'s SegFormer weights, whose licence forbids commercial use; so is this model.'
         return ModelCard(_card.format(licence='apache-2.0' if free else 'other', note=note))
 
-# %% ../../nbs/11_weights.ipynb #c061
+# %% ../../nbs/11_weights.ipynb #c064
 class _FusedLogits(nn.Module):
     "Picture in, class scores at its size out"
     def __init__(self, model:nn.Module):
@@ -371,22 +376,24 @@ def _onnx_answer(path:Path, images:Tensor) -> Tensor:
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return torch.from_numpy(session.run(None, {'images':images.numpy()})[0])
 
+# %% ../../nbs/11_weights.ipynb #c065
 @torch.no_grad()
 def export_onnx(model:nn.Module, path:str|os.PathLike, size:tuple[int,int], # (H,W) of the pictures
     tolerance:float=1e-4, # largest difference of logits allowed, for logits up to 1 in size; relative above
 ) -> float: # largest difference found
     "Write `images` (1,3,H,W) in [0,1] -> `logits` (1,K,H,W) as ONNX and compare with PyTorch. Raises `UserError`."
-    path,images,net = Path(path),torch.rand(1,3,*size),_FusedLogits(model).cpu().eval()
+    path,images,net = Path(path),torch.rand(1,3,*size),_FusedLogits(deepcopy(model)).cpu().eval()
     try:
         import onnxruntime, onnxscript  # noqa: F401
     except ImportError: raise UserError('the export needs onnx, onnxscript and onnxruntime: pip install "hrda_nb[onnx]"') from None
-    draft = path.with_name(f'.{path.name}.{os.getpid()}')
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')
-        try: torch.onnx.export(net, (images,), draft, input_names=['images'], output_names=['logits'], dynamo=True, external_data=False, verbose=False)
-        except OSError as e: raise UserError(f'{path} cannot be written ({e.strerror or e}): choose another place') from None
-    want = net(images)
-    diff = (_onnx_answer(draft, images)-want).abs().max().item()
-    if diff > tolerance*max(1., want.abs().max().item()): raise UserError(f'the exported network differs by {diff:.1e}; {path} was not written')
-    os.replace(draft, path)
+    try:
+        with TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
+            warnings.simplefilter('ignore')
+            draft = Path(folder)/path.name
+            torch.onnx.export(net, (images,), draft, input_names=['images'], output_names=['logits'], dynamo=True, external_data=False, verbose=False)
+            want = net(images)
+            diff = (_onnx_answer(draft, images)-want).abs().max().item()
+            if diff > tolerance*max(1., want.abs().max().item()): raise UserError(f'the exported network differs by {diff:.1e}; {path} was not written')
+            os.replace(draft, path)
+    except OSError as e: raise UserError(f'{path} cannot be written ({e.strerror or e}): choose another place') from None
     return diff
