@@ -37,13 +37,14 @@ def make_optimizer(model:nn.Module, # with an `encoder`
 def learning_rate_factor(step:int, # number of the step, from 0
                          steps:int=40_000, # of the whole training
                          warmup:int=1_500, # steps of the rise
+                         constant:float=0., # share of the steps before the decay begins; 0 as published
                          start:float=1e-6  # factor of the rise at step 0
                         ) -> float: # in [0,1], times the base rate
     "Linear warm-up times linear decay (DAFormer, $\\eta_t$)."
-    decay, rise = 1 - step/steps, 1 - (1-step/warmup)*(1-start) if step < warmup else 1.
+    decay, rise = min(1, (1 - step/steps)/(1 - constant)), 1 - (1-step/warmup)*(1-start) if step < warmup else 1.
     return decay*rise
 
 def make_schedule(optimizer:Optimizer, # its rates are the base rates
-                  steps:int=40_000, warmup:int=1_500) -> LambdaLR:
+                  steps:int=40_000, warmup:int=1_500, constant:float=0.) -> LambdaLR:
     "Sets the rates of step 0; its `.step()` after each `optimizer.step()` those of the next one."
-    return LambdaLR(optimizer, partial(learning_rate_factor, steps=steps, warmup=warmup))
+    return LambdaLR(optimizer, partial(learning_rate_factor, steps=steps, warmup=warmup, constant=constant))

@@ -11,7 +11,9 @@ import difflib
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
-from ..data.labels import UserError
+from torch import Tensor
+from ..data.labels import ClassTable, UserError
+from ..uda.losses import class_weights
 from ..uda.self_training import SelfTrainingConfig
 
 # %% ../../nbs/23_recipes.ipynb #c006
@@ -45,6 +47,7 @@ class Recipe:
     source_steps:int = 0          # steps on the source alone before adaptation begins
     self_training:SelfTrainingConfig = field(default_factory=SelfTrainingConfig) # the adaptation step
     report:Literal["student", "teacher"] = "student" # which network is evaluated and saved as the result
+    class_weight_power:float = 0. # pixels count as (share of their class)**-power in all losses; 0: alike (published)
     # --- optimisation
     steps:int = 40_000            # of the optimiser, source_steps included
     batch_size:int = 2            # source pictures and as many target pictures a step, on each device
@@ -52,6 +55,7 @@ class Recipe:
     head_factor:float = 10.       # decoder and attention learn this much faster
     weight_decay:float = 0.01     # AdamW
     warmup:int = 1500             # steps of linear warm-up
+    constant:float = 0.           # share of the steps before the linear decay begins; 0: it begins at once (published)
     # --- evaluation and bookkeeping
     window:tuple[int, int]|None = (1024, 1024) # context window in evaluation; None: pictures as a whole
     stride:tuple[int, int]|None = (512, 512)   # step of the windows; None: half a window
@@ -63,9 +67,13 @@ class Recipe:
     seed:int = 0                  # of everything that is drawn
 
 # %% ../../nbs/23_recipes.ipynb #c008
-def fitted(recipe:Recipe, num_classes:int, things:tuple[int, ...]) -> Recipe:
-    "The recipe for a class table: what self-training needs to know about the classes, and the recipe's seed."
-    return replace(recipe, self_training=replace(recipe.self_training, num_classes=num_classes, things=tuple(things), seed=recipe.seed))
+def fitted(recipe:Recipe, classes:ClassTable,
+           frequency:Tensor|None=None # (K,) share of each class in the source labels; needed for class weights
+          ) -> Recipe:
+    "The recipe for a class table: what a training step needs to know about the classes, and the recipe's seed."
+    weights = tuple(class_weights(frequency, recipe.class_weight_power).tolist()) if recipe.class_weight_power else None
+    known = dict(num_classes=classes.num_classes, things=tuple(classes.thing_ids), class_weights=weights, seed=recipe.seed)
+    return replace(recipe, self_training=replace(recipe.self_training, **known))
 
 def source_only(recipe:Recipe) -> Recipe:
     "The same training without adaptation: the row to compare with."
@@ -100,10 +108,11 @@ _dacs = replace(_daformer, arch="deeplabv2", encoder="resnet101_v1c", rare_class
                 self_training=replace(_daformer.self_training, feature_distance_weight=0.))
 
 # %% ../../nbs/23_recipes.ipynb #c015
-_mini = Recipe(encoder="tf_efficientnet_lite0", channels=64, source_size=None, target_size=None, context_size=(320, 320), detail_size=(160, 160), target_margins=(0, 0, 0, 0),
-               rare_class_temperature=0.1, rare_class_min_pixels=100, rare_class_crop_ratio=0.5, source_steps=700, self_training=SelfTrainingConfig(alpha=0.99),
-               steps=1800, lr=2e-4, warmup=100, window=None, stride=None, report="teacher", eval_every=600, picture_every=300, save_every=200, workers=0)
-_demo = replace(_mini, context_size=(384, 384), detail_size=(192, 192), source_steps=150, steps=300, warmup=30, eval_every=300, picture_every=50, log_every=10)
+_mini = Recipe(encoder="tf_efficientnet_lite0", channels=48, source_size=None, target_size=None, context_size=(256, 256), detail_size=(128, 128), target_margins=(0, 0, 0, 0),
+               rare_class_min_pixels=200, rare_class_crop_ratio=0.5, class_weight_power=0.5, source_steps=500, report="teacher",
+               self_training=SelfTrainingConfig(alpha=0.99, threshold=0.8, teacher_batch_norm="target", teacher_overlap=False, teacher_autocast="bfloat16"),
+               steps=1500, lr=8e-4, head_factor=4., warmup=100, constant=0.5, window=None, stride=None, eval_every=500, picture_every=250, save_every=250, workers=0)
+_demo = replace(_mini, source_steps=250, steps=600, warmup=50, eval_every=600, picture_every=100, log_every=20)
 
 recipes:dict[str, Recipe] = {
     "mini": _mini,

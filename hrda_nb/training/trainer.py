@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['LOGGED', 'VIEW_ORDER', 'pick_device', 'average_gradients', 'TrainingData', 'open_data', 'source_batches',
-           'target_batches', 'make_model', 'make_step', 'reported', 'append_rows', 'forget_rows', 'write_whole', 'Run',
-           'save_state', 'load_state', 'how_to_look', 'save_pictures', 'score', 'save_result', 'start', 'start_from',
-           'StopRequest', 'note', 'check_finite', 'take_step', 'train', 'compare', 'compare_pictures']
+           'target_batches', 'class_frequency', 'make_model', 'make_step', 'reported', 'append_rows', 'forget_rows',
+           'write_whole', 'Run', 'save_state', 'load_state', 'how_to_look', 'save_pictures', 'score', 'save_result',
+           'start', 'start_from', 'StopRequest', 'note', 'check_finite', 'take_step', 'train', 'compare',
+           'compare_pictures']
 
 # %% ../../nbs/25_trainer.ipynb #c003
 import json
@@ -25,7 +26,7 @@ import torch
 from accelerate.utils import reduce
 from torch import Tensor, nn
 from tqdm.auto import tqdm
-from ..data.datasets import SegmentationDataset, open_folder
+from ..data.datasets import SegmentationDataset, class_statistics, open_folder
 from ..data.labels import ClassTable, UserError
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
 from ..inference.metrics import evaluate
@@ -91,6 +92,11 @@ def target_batches(data:TrainingData, recipe:Recipe, start:int=0 # adaptation st
     r = recipe
     stream = TargetStream(data.target, r.context_size, r.target_margins, size=r.target_size, seed=r.seed)
     return batches(stream, r.batch_size, start, *_world(), r.workers, torch.cuda.is_available())
+
+def class_frequency(source:SegmentationDataset) -> Tensor: # (K,) sums to 1
+    "Share of each class in the source labels."
+    counts = torch.as_tensor(class_statistics(source).to_numpy().sum(0), dtype=torch.float64)
+    return (counts/counts.sum()).float()
 
 def _to(batch:dict[str, Any], device:torch.device) -> dict[str, Tensor]:
     return {k: v.to(device, non_blocking=True) for k, v in batch.items() if isinstance(v, Tensor)}
@@ -213,14 +219,14 @@ def save_result(run:Run) -> Path:
 # %% ../../nbs/25_trainer.ipynb #c020
 def start(recipe:Recipe, data:TrainingData, out:str|Path, init:str|Path|None, resume:bool, device:torch.device) -> Run:
     "Build everything, from scratch, from a checkpoint, or from where a training stopped."
-    out, r = writable_folder(out), fitted(recipe, data.classes.num_classes, data.classes.thing_ids)
+    out, r = writable_folder(out), fitted(recipe, data.classes, class_frequency(data.source) if recipe.class_weight_power else None)
     if not resume and (out/"resume").exists(): raise UserError(f"{out}: holds a training already; add --resume to go on with it, or choose another --out")
     torch.manual_seed(r.seed)
     model = make_model(replace(r, pretrained=False) if resume or init else r, data.classes.num_classes).to(device)
     if init: start_from(model, init)
     optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
     torch.manual_seed(r.seed + _world()[0])
-    run = Run(r, data, model, optimizer, make_schedule(optimizer, r.steps, r.warmup), make_step(r, model, 0), out, device)
+    run = Run(r, data, model, optimizer, make_schedule(optimizer, r.steps, r.warmup, r.constant), make_step(r, model, 0), out, device)
     if resume: load_state(run)
     else: write_whole(out/"recipe.json", lambda part: part.write_text(json.dumps(recipe_dict(r), indent=1)))
     return run

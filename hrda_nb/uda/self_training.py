@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['SelfTrainingConfig', 'Decisions', 'drawn_decisions', 'check_batches', 'draw_detail_box', 'precision', 'TrainingStep',
-           'SourceOnly', 'label_target', 'mix', 'SelfTraining']
+           'SourceOnly', 'windows', 'label_target', 'mix', 'SelfTraining']
 
 # %% ../../nbs/19_self_training.ipynb #c003
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 import numpy as np, torch
@@ -18,9 +18,9 @@ from ..data.labels import UserError
 from ..data.transforms import ColorJitter
 from ..models.crops import Box, context_view, random_box
 from .class_mix import class_masks, class_mix, draw_blur, draw_classes, draw_jitter, strong_augmentation
-from .ema_teacher import ema_alpha, ema_update, make_teacher, teacher_mode
+from .ema_teacher import BatchNormMode, ema_alpha, ema_update, folding, make_teacher, teacher_mode
 from .feature_distance import imagenet_distance
-from .losses import segmentation_losses
+from .losses import label_weights, segmentation_losses
 from .pseudo_labels import QualityOf, pseudo_labels, pseudo_weight, quality, without_margins
 
 # %% ../../nbs/19_self_training.ipynb #c007
@@ -33,7 +33,9 @@ class SelfTrainingConfig:
     exact_boxes:bool = False      # detail boxes: True: the last offset can be drawn too (papers)
     box_divisible:int|None = None # offsets of detail boxes divide by this; None: as the network asks (published: always 8)
     alpha:float = 0.999           # EMA: share of the old teacher, once 1/(1-alpha) steps are done
-    teacher_batch_norm:Literal["batch","running"] = "batch" # the teacher's BatchNorm measures the batch or uses its running averages
+    teacher_batch_norm:BatchNormMode = "batch" # the teacher normalises with the "batch" (published), an EMA of the "student"'s averages, or running averages of the "target"
+    teacher_overlap:bool = True   # the teacher's detail windows overlap; False: side by side, half the time
+    teacher_autocast:Literal["bfloat16","float16"]|None = None # precision of the teacher's pass alone
     threshold:float = 0.968       # tau: a pixel is confident from this probability on
     quality_of:QualityOf = "batch" # what a pseudo-label counts: share of confident pixels in the "batch" or the "picture" (papers); 0/1 for each "pixel"; "confidence": its probability
     ignore_top:int = 0            # rows of every target crop without pseudo-labels (DAFormer: 15); HRDA: the target's `valid`
@@ -44,6 +46,7 @@ class SelfTrainingConfig:
     blur_probability:float = 0.5  # of Gaussian blur, once a step for the whole batch
     blur_sigma:tuple[float,float] = (0.15, 1.15) # pixels
     mixed_weight:float = 1.0      # of the loss on mixed pictures
+    class_weights:tuple[float,...]|None = None # what labelled pixels of each class count (pseudo-labels: their weight alone); None: 1 (published)
     feature_distance_weight:float = 0.005 # lambda_FD
     things:tuple[int,...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18) # classes that ImageNet knows
     thing_ratio:float = 0.75      # r: share of a feature cell that its class must fill
@@ -128,7 +131,7 @@ class SourceOnly(TrainingStep):
         seen["source_box"] = box = given.detail_boxes[0] if given.detail_boxes else draw_detail_box(net, images.shape[-2:], c, self.rng)
         with precision(images, c.autocast):
             out = self.model(images, detail_box=box)
-            fused, detail = segmentation_losses(out, label, None, box, c.detail_weight, c.ignore_index)
+            fused, detail = segmentation_losses(out, label, label_weights(label, c.class_weights), box, c.detail_weight, c.ignore_index)
             distance = fused.new_zeros(())
             if self.imagenet_encoder is not None and c.feature_distance_weight:
                 view = context_view(images, net.factor) if net.is_hrda else images
@@ -136,18 +139,28 @@ class SourceOnly(TrainingStep):
         distance = c.feature_distance_weight*distance
         return fused+detail+distance, dict(source=fused.detach(), source_detail=detail.detach(), feature_distance=distance.detach())
 
-# %% ../../nbs/19_self_training.ipynb #c018
+# %% ../../nbs/19_self_training.ipynb #c017
+@contextmanager
+def windows(network:nn.Module, overlap:bool) -> Iterator[None]:
+    "Let the detail windows of an HRDA network lie side by side for a while."
+    before = getattr(network, "overlap", True)
+    network.overlap = before and overlap
+    try: yield
+    finally: network.overlap = before
+
+# %% ../../nbs/19_self_training.ipynb #c019
 @torch.no_grad()
 def label_target(teacher:nn.Module, target:dict, c:SelfTrainingConfig, seen:dict) -> tuple[Tensor, Tensor]: # label and weight (B,H,W)
     "The teacher's labels and what they count; `seen` also gets confidence and quality."
     images = target["image"]
-    with precision(images, c.autocast): logits = teacher(images).upsampled("fused")
-    label, confidence = pseudo_labels(logits)
+    with precision(images, c.teacher_autocast or c.autocast), folding(teacher, c.teacher_batch_norm == "target"), windows(teacher, c.teacher_overlap):
+        logits = teacher(images).upsampled("fused")
+    label, confidence = pseudo_labels(logits.to(torch.promote_types(logits.dtype, torch.float32)))
     weight = without_margins(pseudo_weight(confidence, c.threshold, c.quality_of), target.get("valid"), c.ignore_top, c.ignore_bottom)
     seen.update(pseudo_label=label, confidence=confidence, pseudo_weight=weight, quality=quality(confidence, c.threshold).mean())
     return label, weight
 
-# %% ../../nbs/19_self_training.ipynb #c019
+# %% ../../nbs/19_self_training.ipynb #c020
 def mix(source:dict, target:dict, pseudo_label:Tensor, pseudo_weight:Tensor, given:Decisions,
         c:SelfTrainingConfig, rng:np.random.Generator, seen:dict) -> tuple[Tensor, Tensor, Tensor]: # pictures (B,3,H,W), labels and weights (B,H,W)
     "Source classes pasted into the target, strongly augmented; `seen` also gets what was drawn."
@@ -156,11 +169,12 @@ def mix(source:dict, target:dict, pseudo_label:Tensor, pseudo_weight:Tensor, giv
     jitter = draw_jitter(n, rng, c.jitter_probability, c.jitter_strength) if given.jitter == "draw" else given.jitter
     blur = draw_blur(n, rng, c.blur_probability, c.blur_sigma) if given.blur == "draw" else given.blur
     images = strong_augmentation(class_mix(masks, images, target["image"]), jitter, blur)
-    label, weight = class_mix(masks, truth, pseudo_label), class_mix(masks, torch.ones_like(pseudo_weight), pseudo_weight)
+    sure = torch.ones_like(pseudo_weight) if c.class_weights is None else label_weights(truth, c.class_weights).to(pseudo_weight)
+    label, weight = class_mix(masks, truth, pseudo_label), class_mix(masks, sure, pseudo_weight)
     seen.update(masks=masks, jitter=jitter, blur=blur, mixed_image=images, mixed_label=label, mixed_weight=weight)
     return images, label, weight
 
-# %% ../../nbs/19_self_training.ipynb #c021
+# %% ../../nbs/19_self_training.ipynb #c022
 class SelfTraining(SourceOnly):
     "Online self-training with an EMA teacher and ClassMix (DACS, DAFormer, HRDA): owns `teacher`, leaves the optimiser to the caller."
     has_teacher = True
@@ -173,8 +187,8 @@ class SelfTraining(SourceOnly):
         c, given, seen = self.config, decisions or drawn_decisions(), {} if inspect is None else inspect
         check_batches(source, target, self.network.multiple)
         # 1. The teacher follows the student of the step before.
-        ema_update(self.teacher, self.network, ema_alpha(self.iteration, c.alpha))
-        teacher_mode(self.teacher, c.teacher_batch_norm == "batch")
+        ema_update(self.teacher, self.network, ema_alpha(self.iteration, c.alpha), c.teacher_batch_norm == "student")
+        teacher_mode(self.teacher, c.teacher_batch_norm)
         self.model.train()
         # 2. Learn from the source.
         loss, log = self.source_loss(source, given, seen)
