@@ -10,9 +10,11 @@ KEEP = { # file -> patterns of the tensors kept
     'head_mit_tiny': ['logits', 'embed3', 'aspp1'],
     'decoders': ['mit_tiny.*', 'mit_b0.daformer_sepaspp', 'mit_b0.upernet'],
     'dlv2': ['x_u8', 'r50w16.feat1', 'r50w16.*logits*', 'r50w16.odd*', 'r50w16.train*', 'r101w16.logits', 'r101.logits'],
+    'hrda_mit_tiny': ['x_u8', 'x_odd_u8', 'whole_lr_raw_s8', 'whole_att_s8', 'whole_fused_s4', 'slide_logits_sub4', 'odd_slide_logits_sub4'],
+    'train_mit_tiny': ['x_u8', 'label', 'seg_weight', '*loss_seg', '*grad_norm*', 'grad.*norm*', 'grad.*bias', 'grad.*bn.weight', 'buf_after.*'],
     'step_daformer': ['*weight', '*.mix_masks', '*.mixed_lbl', 'final.*'],
 }
-JSON = ['dacs', 'data', 'sample_class_stats', 'samples_with_class', 'encoders', 'decoders', 'dlv2', 'hrda_state_dict_shapes', 'schedule', 'step_daformer']
+JSON = ['dacs', 'data', 'sample_class_stats', 'samples_with_class', 'encoders', 'decoders', 'dlv2', 'hrda_state_dict_shapes', 'schedule', 'step_daformer', 'train_losses_f64']
 
 def recorded_errors(readme:pathlib.Path) -> dict: # file stem -> key -> f64_err
     "The `f64_err` columns of the README beside the recorded values"

@@ -8,7 +8,6 @@ __all__ = ['archs', 'fuse', 'Output', 'Segmenter', 'HRDA', 'build_model', 'segme
 # %% ../../nbs/10_hrda.ipynb #c003
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-import torch
 from torch import Tensor, nn
 from ..data.labels import UserError
 from .crops import Box, box_mask, context_view, crop, insert, pad_to_multiple, scaled_box
@@ -131,7 +130,7 @@ def build_model(arch:str="hrda",            # one of `archs`; "hrda" works over 
                 encoder:str="mit_b5",       # a name that `encoder` knows
                 num_classes:int=19,         # K
                 detail_size:tuple[int, int]=(512, 512), # HRDA: (h,w) of the detail crop in pixels
-                decoder:str="daformer",     # HRDA: which decoder
+                decoder:str="daformer",     # HRDA: which decoder; other architectures: their own or a variant of it, daformer_conv1
                 channels:int=256,           # width of decoder and attention
                 attention:str|float="classwise", # HRDA: "classwise", "single" or a fixed number in [0,1]
                 overlap:bool=True,          # HRDA: detail windows overlap by half
@@ -143,7 +142,7 @@ def build_model(arch:str="hrda",            # one of `archs`; "hrda" works over 
     if arch not in archs: raise UserError(f"no architecture is called {arch!r}: choose one of {', '.join(archs)}")
     enc = build_encoder(encoder, pretrained)
     args = enc.channels, enc.strides
-    dec = build_decoder(decoder if arch == "hrda" else arch, *args, num_classes, channels=channels, dropout=dropout)
+    dec = build_decoder(decoder if arch == "hrda" or decoder.split("_")[0] == arch else arch, *args, num_classes, channels=channels, dropout=dropout)
     if arch == "hrda":
         outputs = {"classwise": num_classes, "single": 1}.get(attention)
         att = attention_decoder(decoder, *args, outputs, channels=channels, dropout=dropout) if outputs else None
