@@ -22,7 +22,7 @@ setup(
                  "Topic :: Scientific/Engineering :: Image Recognition"],
     python_requires=">=" + config["min_python"],
     install_requires=config["requirements"].split(),
-    extras_require={k: config[f"{k}_requirements"].split() for k in ("offline", "lab", "dev")},
+    extras_require={k.removesuffix("_requirements"): v.split() for k, v in config.items() if k.endswith("_requirements")},
     entry_points={"console_scripts": config["console_scripts"].split(), "nbdev": ["hrda_nb=hrda_nb._modidx:d"]},
     packages=[*find_packages(include=["hrda_nb", "hrda_nb.*"]), "hrda_nb.data_samples"],
     package_dir={"hrda_nb.data_samples": "data_samples"},  # the bundled pictures ride in the wheel as hrda_nb/data_samples

@@ -65,6 +65,7 @@ def run(path, flags=()):
         log = done.stdout + done.stderr
     except subprocess.TimeoutExpired as e: log = f"timed out after {TIMEOUT} s\n{e.stderr or ''}"
     counts = re.search(r"^cells (\d+) skipped (\d+)$", done.stdout, re.MULTILINE) if done else None
+    if done and not counts: log += f"the process ended early with exit status {done.returncode}"
     cells, skipped = map(int, counts.groups()) if counts else (0, 0)
     return Run(bool(done and done.returncode == 0 and counts), time.time() - start, cells, skipped, log[-6000:])
 
