@@ -52,7 +52,7 @@ def serve(root, state):
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
-    env = {**os.environ, "JUPYTERLAB_SETTINGS_DIR": str(state/"settings"), "JUPYTERLAB_WORKSPACES_DIR": str(state/"workspaces"),
+    env = {**os.environ, "HRDA_QUICK": "1", "JUPYTERLAB_SETTINGS_DIR": str(state/"settings"), "JUPYTERLAB_WORKSPACES_DIR": str(state/"workspaces"),
            "JUPYTER_CONFIG_DIR": str(state/"config"), "JUPYTER_RUNTIME_DIR": str(state/"runtime")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
                "--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={root}"]
