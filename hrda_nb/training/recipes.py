@@ -28,6 +28,7 @@ class Recipe:
     attention:str = "classwise"   # HRDA: "classwise" or "single"
     dropout:float = 0.1           # of whole channels before the classifier
     pretrained:bool = True        # encoder starts from its ImageNet weights
+    norm_momentum:float = 0.1     # share of a new batch in BatchNorm's running averages, which evaluation uses
     # --- pictures, (height, width) in pixels
     source_size:tuple[int, int]|None = (1440, 2560) # source pictures are resized to fit inside; None: as they are
     target_size:tuple[int, int]|None = (1024, 2048) # likewise target pictures, in training and evaluation
@@ -108,11 +109,11 @@ _dacs = replace(_daformer, arch="deeplabv2", encoder="resnet101_v1c", rare_class
                 self_training=replace(_daformer.self_training, feature_distance_weight=0.))
 
 # %% ../../nbs/23_recipes.ipynb #c015
-_mini = Recipe(encoder="tf_efficientnet_lite0", channels=48, source_size=None, target_size=None, context_size=(256, 256), detail_size=(128, 128), target_margins=(0, 0, 0, 0),
-               rare_class_min_pixels=200, rare_class_crop_ratio=0.5, class_weight_power=0.5, source_steps=500, report="teacher",
-               self_training=SelfTrainingConfig(alpha=0.99, threshold=0.8, teacher_batch_norm="target", teacher_overlap=False, teacher_autocast="bfloat16"),
-               steps=1500, lr=8e-4, head_factor=4., warmup=100, constant=0.5, window=None, stride=None, eval_every=500, picture_every=250, save_every=250, workers=0)
-_demo = replace(_mini, source_steps=250, steps=600, warmup=50, eval_every=600, picture_every=100, log_every=20)
+_mini = Recipe(encoder="tf_efficientnet_lite0", channels=48, norm_momentum=0.02, source_size=None, target_size=None, context_size=(288, 384), detail_size=(144, 192),
+               target_margins=(0, 0, 0, 0), source_augment=True, rare_class_min_pixels=200, rare_class_crop_ratio=0.5, class_weight_power=0.5, source_steps=400, report="teacher",
+               self_training=SelfTrainingConfig(alpha=0.99, threshold=0.8, quality_of="pixel", teacher_batch_norm="target", teacher_overlap=False, teacher_autocast="bfloat16"),
+               steps=1200, lr=6e-4, head_factor=4., warmup=100, constant=0.4, window=None, stride=None, eval_every=400, picture_every=200, save_every=200, workers=0)
+_demo = replace(_mini, source_size=(384, 768), target_size=(384, 768), source_steps=200, steps=500, warmup=50, eval_every=500, picture_every=100, log_every=20)
 
 recipes:dict[str, Recipe] = {
     "mini": _mini,

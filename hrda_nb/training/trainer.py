@@ -105,7 +105,10 @@ def _to(batch:dict[str, Any], device:torch.device) -> dict[str, Tensor]:
 def make_model(recipe:Recipe, num_classes:int) -> nn.Module:
     "The network of a recipe, encoder pretrained if the recipe says so."
     r = recipe
-    return build_model(r.arch, r.encoder, num_classes, r.detail_size, r.decoder, r.channels, r.attention, dropout=r.dropout, pretrained=r.pretrained)
+    model = build_model(r.arch, r.encoder, num_classes, r.detail_size, r.decoder, r.channels, r.attention, dropout=r.dropout, pretrained=r.pretrained)
+    for m in model.modules():
+        if isinstance(m, nn.BatchNorm2d): m.momentum = r.norm_momentum
+    return model
 
 def make_step(recipe:Recipe, model:nn.Module, step:int) -> TrainingStep:
     "The method that step number `step` uses; each process draws its own boxes and classes."

@@ -150,10 +150,12 @@ def windows(network:nn.Module, overlap:bool) -> Iterator[None]:
 
 # %% ../../nbs/19_self_training.ipynb #c019
 @torch.no_grad()
-def label_target(teacher:nn.Module, target:dict, c:SelfTrainingConfig, seen:dict) -> tuple[Tensor, Tensor]: # label and weight (B,H,W)
+def label_target(teacher:nn.Module, target:dict, c:SelfTrainingConfig, seen:dict,
+                 alpha:float=0.999 # of this step's EMA: the memory of BatchNorm's averages on the target, where they are used
+                ) -> tuple[Tensor, Tensor]: # label and weight (B,H,W)
     "The teacher's labels and what they count; `seen` also gets confidence and quality."
-    images = target["image"]
-    with precision(images, c.teacher_autocast or c.autocast), folding(teacher, c.teacher_batch_norm == "target"), windows(teacher, c.teacher_overlap):
+    images, momentum = target["image"], 1-alpha if c.teacher_batch_norm == "target" else 0.
+    with precision(images, c.teacher_autocast or c.autocast), folding(teacher, momentum), windows(teacher, c.teacher_overlap):
         logits = teacher(images).upsampled("fused")
     label, confidence = pseudo_labels(logits.to(torch.promote_types(logits.dtype, torch.float32)))
     weight = without_margins(pseudo_weight(confidence, c.threshold, c.quality_of), target.get("valid"), c.ignore_top, c.ignore_bottom)
@@ -187,14 +189,15 @@ class SelfTraining(SourceOnly):
         c, given, seen = self.config, decisions or drawn_decisions(), {} if inspect is None else inspect
         check_batches(source, target, self.network.multiple)
         # 1. The teacher follows the student of the step before.
-        ema_update(self.teacher, self.network, ema_alpha(self.iteration, c.alpha), c.teacher_batch_norm == "student")
+        alpha = ema_alpha(self.iteration, c.alpha)
+        ema_update(self.teacher, self.network, alpha, c.teacher_batch_norm == "student")
         teacher_mode(self.teacher, c.teacher_batch_norm)
         self.model.train()
         # 2. Learn from the source.
         loss, log = self.source_loss(source, given, seen)
         if not c.one_backward: self.backward(loss)
         # 3. The teacher labels the target; source classes are pasted into it.
-        images, label, weight = mix(source, target, *label_target(self.teacher, target, c, seen), given, c, self.rng, seen)
+        images, label, weight = mix(source, target, *label_target(self.teacher, target, c, seen, alpha), given, c, self.rng, seen)
         # 4. Learn from the mixture.
         box = given.detail_boxes[1] if given.detail_boxes else draw_detail_box(self.network, images.shape[-2:], c, self.rng)
         with precision(images, c.autocast):
