@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 import pandas as pd, torch, tyro
-from hrda_nb.plots import curves, save
+from hrda_nb.plots import Plot, save
 from hrda_nb.training.recipes import Recipe, find_recipe, recipe_dict, source_only
 from hrda_nb.training.trainer import train
 
@@ -53,10 +53,10 @@ def page(result:dict) -> str:
 
 def draw(result:dict, path:Path) -> None:
     "mIoU over the steps, one line a run."
-    from hrda_nb.plots import Plot
-    fig = Plot((7, 3)); ax = fig.subplots()
+    fig = Plot((7, 3))
+    ax = fig.subplots()
     for (name, seeds), colour in zip(result["rows"].items(), ("tab:gray", "tab:orange")):
-        for i, (seed, r) in enumerate(seeds.items()): ax.plot(r["curve"]["step"], r["curve"]["fused"], color=colour, marker=".", lw=1, label=name if i == 0 else None)
+        for i, r in enumerate(seeds.values()): ax.plot(r["curve"]["step"], r["curve"]["fused"], color=colour, marker=".", lw=1, label=name if i == 0 else None)
     ax.set(xlabel="step", ylabel="mIoU on target/val, fused"); ax.legend(); ax.grid(alpha=.3)
     save(fig, path)
 

@@ -35,7 +35,7 @@ class Recipe:
     context_size:tuple[int, int] = (1024, 1024)     # context crop: what a training step sees of a picture
     detail_size:tuple[int, int] = (512, 512)        # HRDA: detail crop inside the context crop
     max_class_share:float = 0.75  # a source crop is drawn again while one class fills more than this
-    target_margins:tuple[int, int, int, int] = (30, 240, 30, 30) # top, bottom, left, right of the resized target picture without pseudo-labels
+    target_margins:tuple[int, int, int, int] = (30, 240, 30, 30) # top, bottom, left, right pixels of the stored target picture without pseudo-labels
     source_scale:tuple[float, float] = (1., 1.)     # random zoom of source pictures, lowest and highest factor
     source_augment:bool = False   # colour jitter and blur on source pictures too
     # --- rare-class sampling of source pictures
@@ -109,8 +109,8 @@ _dacs = replace(_daformer, arch="deeplabv2", encoder="resnet101_v1c", rare_class
                 self_training=replace(_daformer.self_training, feature_distance_weight=0.))
 
 # %% ../../nbs/23_recipes.ipynb #c015
-_mini = Recipe(encoder="tf_efficientnet_lite0", channels=48, norm_momentum=0.02, source_size=None, target_size=None, context_size=(288, 384), detail_size=(144, 192),
-               target_margins=(0, 0, 0, 0), source_augment=True, rare_class_min_pixels=200, rare_class_crop_ratio=0.5, class_weight_power=0.5, source_steps=400, report="teacher",
+_mini = Recipe(encoder="tf_efficientnet_lite0", channels=48, norm_momentum=0.02, source_size=None, target_size=None, context_size=(256, 320), detail_size=(128, 160),
+               target_margins=(0, 0, 0, 0), rare_class_min_pixels=200, rare_class_crop_ratio=0.5, class_weight_power=0.5, source_steps=400, report="teacher",
                self_training=SelfTrainingConfig(alpha=0.99, threshold=0.8, quality_of="pixel", teacher_batch_norm="target", teacher_overlap=False, teacher_autocast="bfloat16"),
                steps=1200, lr=6e-4, head_factor=4., warmup=100, constant=0.4, window=None, stride=None, eval_every=400, picture_every=200, save_every=200, workers=0)
 _demo = replace(_mini, source_size=(384, 768), target_size=(384, 768), source_steps=200, steps=500, warmup=50, eval_every=500, picture_every=100, log_every=20)

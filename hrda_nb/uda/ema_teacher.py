@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Literal
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import batch_norm
 
 # %% ../../nbs/13_ema_teacher.ipynb #c006
 def ema_alpha(t:int, # number of the training step, from 0
@@ -53,10 +54,8 @@ def folding(teacher:nn.Module,
             momentum:float # share of the new batch in the running averages, in [0,1]; 0: they stay as they are
            ) -> Iterator[nn.Module]:
     "Let every BatchNorm, though in evaluation mode, move its running averages towards the pictures it sees."
-    @torch.no_grad()
-    def fold(norm:nn.BatchNorm2d, inputs:tuple[Tensor]) -> None:
-        variance, mean = torch.var_mean(inputs[0].to(norm.running_mean.dtype), (0, 2, 3))
-        norm.running_mean.lerp_(mean, momentum); norm.running_var.lerp_(variance, momentum)
+    def fold(norm:nn.BatchNorm2d, inputs:tuple[Tensor]) -> None: # training mode moves the averages; its result is not used
+        batch_norm(inputs[0].detach(), norm.running_mean, norm.running_var, training=True, momentum=momentum)
     hooks = [m.register_forward_pre_hook(fold) for m in teacher.modules() if momentum and isinstance(m, nn.BatchNorm2d)]
     try: yield teacher
     finally:
