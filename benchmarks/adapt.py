@@ -1,6 +1,6 @@
 """Source-only against adapted on a real pair of domains, over several seeds: the table, IoU of every class and the curves.
 
-    python benchmarks/adapt.py DATA [--recipe mini] [--seeds 0 1 2] [--runs DIR]
+    python benchmarks/adapt.py DATA [--recipe mini] [--seeds 0] [--short-seeds 1 2] [--runs DIR]
 
 DATA holds source/train, target/train (unlabelled) and target/val (labelled, for reporting only). Trainings go to --runs (an interrupted one goes on),
 figures to benchmarks/NAME.json and, as a page, to benchmarks/NAME.md. Every row is the last checkpoint; each look at target/val is in its run's metrics.csv."""
@@ -20,7 +20,9 @@ class Args:
     data:Annotated[Path, tyro.conf.Positional] # folder with source/train, target/train, target/val
     recipe:str = "mini"
     name:str = "idda_to_camvid"     # of the result files
-    seeds:tuple[int, ...] = (0, 1, 2)
+    seeds:tuple[int, ...] = (0,)    # full length
+    short_seeds:tuple[int, ...] = (1, 2) # of short_steps, for the spread where time is short
+    short_steps:int = 1000
     runs:Path = Path("runs")        # where trainings go
     device:str = "auto"
 
@@ -34,22 +36,28 @@ def run(args:Args, recipe:Recipe, out:Path) -> dict:
     return dict(iou=last.round(2).to_dict("index"), curve=metrics[metrics["class"] == "mIoU"][["step", *VIEWS]].round(2).to_dict("list"),
                 looks_at_val=int(metrics.step.nunique()), seconds_a_step=steps)
 
+def markdown(table:pd.DataFrame) -> str:
+    "A table as Markdown."
+    flat = table.reset_index()
+    lines = [flat.columns, ["---"]*len(flat.columns), *flat.itertuples(index=False)]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
 def page(result:dict) -> str:
     "The JSON as a page."
     rows = {(name, seed): r["iou"]["mIoU"] for name, seeds in result["rows"].items() for seed, r in seeds.items()}
     table = pd.DataFrame(rows).T.rename_axis(["row", "seed"])
     mean, spread = table.groupby("row", sort=False).mean(), table.groupby("row", sort=False).agg(lambda s: s.max() - s.min())
-    gain = mean.fused["adapted"] - mean.fused["source-only"]
+    gains = (table.loc["adapted"] - table.loc["source-only"]).fused
     classes = pd.DataFrame({name: pd.DataFrame({s: {c: v["fused"] for c, v in r["iou"].items()} for s, r in seeds.items()}).mean(axis=1) for name, seeds in result["rows"].items()})
     classes["gain"] = classes["adapted"] - classes["source-only"]
     seconds = "; ".join(f"{name}: {r['seconds_a_step']}" for name, seeds in result["rows"].items() for r in [next(iter(seeds.values()))])
     return "\n\n".join([f"# {result['name']}: source-only against adapted", result["about"],
         f"`{result['command']}` on {result['machine']}, {result['date']}. Recipe `{result['recipe_name']}`: {result['recipe']['steps']} steps, "
         f"{result['recipe']['source_steps']} of them on the source alone. Seconds a step (seed {next(iter(result['rows']['adapted']))}): {seconds}.",
-        "## mIoU on target/val, in percent", table.round(1).to_markdown(), f"Mean over seeds (largest minus smallest in brackets):",
-        (mean.round(1).astype(str) + " (" + spread.round(1).astype(str) + ")").to_markdown(),
-        f"Adaptation: **{gain:+.1f}** fused; fused over context in the adapted row: {mean.fused['adapted'] - mean.context['adapted']:+.1f}.",
-        "## IoU of each class, fused, mean over seeds", classes.round(1).to_markdown(), f"![curves]({result['name']}.png)", ""])
+        "## mIoU on target/val, in percent", markdown(table.round(1)), "Mean over seeds (largest minus smallest in brackets):",
+        markdown(mean.round(1).astype(str) + " (" + spread.round(1).astype(str) + ")"),
+        f"Adaptation, fused: **{gains.mean():+.1f}** in the mean over pairs ({', '.join(f'{g:+.1f}' for g in gains)}); fused over context in the adapted row: {mean.fused['adapted'] - mean.context['adapted']:+.1f}.",
+        "## IoU of each class, fused, mean over seeds", markdown(classes.round(1)), f"![curves]({result['name']}.png)", ""])
 
 def draw(result:dict, path:Path) -> None:
     "mIoU over the steps, one line a run."
@@ -63,10 +71,11 @@ def draw(result:dict, path:Path) -> None:
 if __name__ == "__main__":
     args = tyro.cli(Args)
     recipe = find_recipe(args.recipe)
-    rows = {name: {str(s): run(args, replace(r, seed=s), args.runs/f"{name.replace('-', '_')}_{s}") for s in args.seeds}
+    lengths = {s: recipe.steps for s in args.seeds} | {s: args.short_steps for s in args.short_seeds}
+    rows = {name: {f"{s} ({n} steps)": run(args, replace(r, seed=s, steps=n), args.runs/f"{name.replace('-', '_')}_{s}") for s, n in lengths.items()}
             for name, r in (("source-only", source_only(recipe)), ("adapted", recipe))}
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
-    result = dict(name=args.name, command=f"python benchmarks/adapt.py DATA --recipe {args.recipe} --seeds {' '.join(map(str, args.seeds))}", recipe_name=args.recipe,
+    result = dict(name=args.name, command="python benchmarks/adapt.py " + " ".join(["DATA", *sys.argv[2:]]), recipe_name=args.recipe,
         about="Last checkpoints, never chosen on target labels. Rows differ in nothing but the adaptation: same network, crops, sampling, source augmentation, schedule and steps.",
         machine=f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
         date=datetime.date.today().isoformat(), recipe=recipe_dict(recipe), rows=rows)
