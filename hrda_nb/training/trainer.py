@@ -325,7 +325,7 @@ def train(recipe:Recipe|str,        # or the name of a preset
     if not _world()[0]: save_result(run)
     return pd.read_csv(run.out/"history.csv")
 
-# %% ../../nbs/25_trainer.ipynb #c030
+# %% ../../nbs/25_trainer.ipynb #c032
 VIEW_ORDER = ("context", "detail", "fused") # from what goes in to what comes out
 
 def compare(recipe:Recipe,
