@@ -4,7 +4,7 @@
 
 DATA holds source/train, target/train (unlabelled) and target/val (labelled, for reporting only). Trainings go to --runs (an interrupted one goes on),
 figures to benchmarks/NAME.json and, as a page, to benchmarks/NAME.md. Every row is the last checkpoint; each look at target/val is in its run's metrics.csv."""
-import datetime, json, os, platform, sys
+import datetime, json, os, platform
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -25,16 +25,16 @@ class Args:
     short_steps:int = 1000
     runs:Path = Path("runs")        # where trainings go
     device:str = "auto"
+    note:str = ""                   # about the data, for the page
 
 def run(args:Args, recipe:Recipe, out:Path) -> dict:
-    "Train, or read what was trained: last metrics, the curve of mIoU and the time."
+    "Train, or read what was trained: last metrics, the curve of mIoU and how often val was looked at."
     if not (out/"last.safetensors").exists():
         train(recipe, args.data/"source/train", args.data/"target/train", args.data/"target/val", out, resume=(out/"resume").exists(), device=args.device)
-    metrics, history = pd.read_csv(out/"metrics.csv"), pd.read_csv(out/"history.csv")
+    metrics = pd.read_csv(out/"metrics.csv")
     last = metrics[metrics.step == recipe.steps].set_index("class")[VIEWS]
-    steps = history.groupby("phase").seconds.mean().round(3).to_dict()
     return dict(iou=last.round(2).to_dict("index"), curve=metrics[metrics["class"] == "mIoU"][["step", *VIEWS]].round(2).to_dict("list"),
-                looks_at_val=int(metrics.step.nunique()), seconds_a_step=steps)
+                looks_at_val=int(metrics.step.nunique()))
 
 def markdown(table:pd.DataFrame) -> str:
     "A table as Markdown."
@@ -47,17 +47,17 @@ def page(result:dict) -> str:
     rows = {(name, seed): r["iou"]["mIoU"] for name, seeds in result["rows"].items() for seed, r in seeds.items()}
     table = pd.DataFrame(rows).T.rename_axis(["row", "seed"])
     mean, spread = table.groupby("row", sort=False).mean(), table.groupby("row", sort=False).agg(lambda s: s.max() - s.min())
+    looks = sum(r["looks_at_val"] for seeds in result["rows"].values() for r in seeds.values())
     gains = (table.loc["adapted"] - table.loc["source-only"]).fused
     classes = pd.DataFrame({name: pd.DataFrame({s: {c: v["fused"] for c, v in r["iou"].items()} for s, r in seeds.items()}).mean(axis=1) for name, seeds in result["rows"].items()})
     classes["gain"] = classes["adapted"] - classes["source-only"]
-    seconds = "; ".join(f"{name}: {r['seconds_a_step']}" for name, seeds in result["rows"].items() for r in [next(iter(seeds.values()))])
     return "\n\n".join([f"# {result['name']}: source-only against adapted", result["about"],
-        f"`{result['command']}` on {result['machine']}, {result['date']}. Recipe `{result['recipe_name']}`: {result['recipe']['steps']} steps, "
-        f"{result['recipe']['source_steps']} of them on the source alone. Seconds a step (seed {next(iter(result['rows']['adapted']))}): {seconds}.",
+        f"`{result['command']}` on {result['machine']}, {result['date']}. Recipe `{result['recipe_name']}`: {result['recipe']['steps']} steps or as many as the row says, "
+        f"{result['recipe']['source_steps']} of them on the source alone. Looks at target/val: {looks}.",
         "## mIoU on target/val, in percent", markdown(table.round(1)), "Mean over seeds (largest minus smallest in brackets):",
         markdown(mean.round(1).astype(str) + " (" + spread.round(1).astype(str) + ")"),
         f"Adaptation, fused: **{gains.mean():+.1f}** in the mean over pairs ({', '.join(f'{g:+.1f}' for g in gains)}); fused over context in the adapted row: {mean.fused['adapted'] - mean.context['adapted']:+.1f}.",
-        "## IoU of each class, fused, mean over seeds", markdown(classes.round(1)), f"![curves]({result['name']}.png)", ""])
+        "## IoU of each class, fused, mean over seeds", markdown(classes.rename_axis("class").round(1)), f"![curves]({result['name']}.png)", ""])
 
 def draw(result:dict, path:Path) -> None:
     "mIoU over the steps, one line a run."
@@ -68,6 +68,8 @@ def draw(result:dict, path:Path) -> None:
     ax.set(xlabel="step", ylabel="mIoU on target/val, fused"); ax.legend(); ax.grid(alpha=.3)
     save(fig, path)
 
+def numbers(values:tuple[int, ...]) -> str: return " ".join(map(str, values))
+
 if __name__ == "__main__":
     args = tyro.cli(Args)
     recipe = find_recipe(args.recipe)
@@ -75,8 +77,8 @@ if __name__ == "__main__":
     rows = {name: {f"{s} ({n} steps)": run(args, replace(r, seed=s, steps=n), args.runs/f"{name.replace('-', '_')}_{s}") for s, n in lengths.items()}
             for name, r in (("source-only", source_only(recipe)), ("adapted", recipe))}
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
-    result = dict(name=args.name, command="python benchmarks/adapt.py " + " ".join(["DATA", *sys.argv[2:]]), recipe_name=args.recipe,
-        about="Last checkpoints, never chosen on target labels. Rows differ in nothing but the adaptation: same network, crops, sampling, source augmentation, schedule and steps.",
+    result = dict(name=args.name, command=f"python benchmarks/adapt.py DATA --recipe {args.recipe} --seeds {numbers(args.seeds)} --short-seeds {numbers(args.short_seeds)} --short-steps {args.short_steps}", recipe_name=args.recipe,
+        about="Last checkpoints, never chosen on target labels. Rows differ in nothing but the adaptation: same network, crops, sampling, source augmentation, schedule and steps. " + args.note,
         machine=f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
         date=datetime.date.today().isoformat(), recipe=recipe_dict(recipe), rows=rows)
     (HERE/f"{args.name}.json").write_text(json.dumps(result, indent=1))
