@@ -30,18 +30,19 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 @dataclass
 class Demo:
     "Adapt on the bundled samples: train source-only and adapted, print the table, save pictures."
-    out:Path = Path("hrda_demo") # where trainings, table and pictures go
+    out:Path|None = None         # where trainings, table and pictures go; None: hrda_demo, a quick one hrda_demo_quick
     quick:bool = False           # a much shorter run: shows that everything works, not how well
     device:Device = "auto"       # where to compute
     seed:int = 0                 # of everything that is drawn
     def __call__(self) -> None:
         recipe, data = replace(recipes["demo"], seed=self.seed), samples_dir()
         if self.quick: recipe = quick(recipe)
-        table = compare(recipe, data/"source/train", data/"target/train", data/"target/val", self.out, device=self.device)
+        out = self.out or Path("hrda_demo_quick" if self.quick else "hrda_demo")
+        table = compare(recipe, data/"source/train", data/"target/train", data/"target/val", out, device=self.device)
         gain = table.fused["adapted"] - table.fused["source-only"]
         print(f"\nmIoU on target/val of the bundled samples after {recipe.steps} steps, in percent\n\n{table.round(1).to_string()}\n")
         print(f"adaptation gains {gain:+.1f} mIoU (fused)" + (": a quick run is too short to learn" if self.quick else ""))
-        print(f"pictures: {self.out/'pictures.jpg'}")
+        print(f"pictures: {out/'pictures.jpg'}")
 
 # %% ../nbs/27_cli.ipynb #c009
 @dataclass

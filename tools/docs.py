@@ -23,8 +23,8 @@ suppress_warnings = ["myst.header"]  # an API entry may stand directly below the
 """
 
 def markdown(text):
-    "A text cell; a link to what is not among the pages becomes plain text"
-    return dict(cell_type="markdown", metadata={}, source=re.sub(r"(?<!!)\[([^\]]+)\]\(\.\./[^)]*\)", r"\1", text))
+    "A text cell; a link to what is not among the pages, or that begins at the root of a site, becomes plain text"
+    return dict(cell_type="markdown", metadata={}, source=re.sub(r"(?<!!)\[([^\]]+)\]\((?:\.\.)?/[^)]*\)", r"\1", text))
 
 def page_cells(cell):
     "A processed cell as Sphinx should see it"
@@ -53,6 +53,7 @@ def sphinx_source(processed, to):
         for i, cell in enumerate(cells): cell["id"] = f"c{i}"
         (to/page).parent.mkdir(parents=True, exist_ok=True)
         (to/page).write_text(json.dumps(nb | dict(cells=cells)), encoding="utf-8")
+    shutil.copytree(ROOT/"nbs/images", to/"images")
     (to/"conf.py").write_text(CONF, encoding="utf-8")
 
 def contents(pages):

@@ -238,7 +238,7 @@ def start(recipe:Recipe, data:TrainingData, out:str|Path, init:str|Path|None, re
     torch.manual_seed(r.seed + _world()[0])
     run = Run(r, data, model, optimizer, make_schedule(optimizer, r.steps, r.warmup, r.constant), make_step(r, model, 0), out, device)
     if resume: load_state(run)
-    else: write_whole(out/"recipe.json", lambda part: part.write_text(json.dumps(recipe_dict(r), indent=1)))
+    else: write_whole(out/"recipe.json", lambda part: part.write_text(json.dumps(recipe_dict(recipe), indent=1)))
     return run
 
 def start_from(model:nn.Module, init:str|Path) -> None:
@@ -336,6 +336,8 @@ def compare(recipe:Recipe,
     "Train both rows and return the scores of their last checkpoints; also in `out/table.csv`, with pictures in `out/pictures.jpg`."
     rows, out = {}, writable_folder(out)
     for name, r in (("source_only", source_only(recipe)), ("adapted", recipe)):
+        began = (out/name/"recipe.json").exists()
+        if began and json.loads((out/name/"recipe.json").read_text()) != recipe_dict(r): raise UserError(f"{out/name}: holds a training with other settings; choose another --out")
         if not (out/name/"last.safetensors").exists(): train(r, source, target, val, out/name, resume=(out/name/"resume").exists(), **how)
         scores = pd.read_csv(out/name/"metrics.csv").query("step == step.max()").set_index("class")
         rows[name.replace("_", "-")] = scores.loc["mIoU", list(VIEW_ORDER)]
