@@ -551,8 +551,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                   'hrda_nb/models/sliding_window.py'),
                                                'hrda_nb.models.sliding_window.run_windows': ( 'sliding_window.html#run_windows',
                                                                                               'hrda_nb/models/sliding_window.py'),
-                                               'hrda_nb.models.sliding_window.slide': ( 'sliding_window.html#slide',
-                                                                                        'hrda_nb/models/sliding_window.py'),
                                                'hrda_nb.models.sliding_window.window_boxes': ( 'sliding_window.html#window_boxes',
                                                                                                'hrda_nb/models/sliding_window.py'),
                                                'hrda_nb.models.sliding_window.window_offsets': ( 'sliding_window.html#window_offsets',
