@@ -175,7 +175,7 @@ def save_state(run:Run) -> None:
                  method={k: v for k, v in run.method.state_dict().items() if k != "teacher"}, random=random, since=since)
     write_whole(run.out/"resume"/("state.pt" if rank == 0 else f"rank{rank}.pt"), lambda part: torch.save(state, part))
 
-def _read_state(path:Path, device:torch.device) -> dict:
+def _read_state(path:Path) -> dict:
     "A saved state, or a clear error."
     if not path.exists(): raise UserError(f"{path}: there is nothing to resume from; start without --resume")
     try: return torch.load(path, map_location="cpu", weights_only=True)
@@ -184,7 +184,7 @@ def _read_state(path:Path, device:torch.device) -> dict:
 def load_state(run:Run) -> None:
     "Put everything back to where `save_state` was called."
     rank, world = _world()
-    state = _read_state(run.out/"resume"/"state.pt", run.device)
+    state = _read_state(run.out/"resume"/"state.pt")
     theirs, ours = json.loads(state["recipe"]), recipe_dict(run.recipe)
     if changed := [k for k in ours if ours[k] != theirs.get(k) and k not in ("workers", "log_every", "save_every", "eval_every")]:
         raise UserError(f"{run.out}: began with another {', '.join(changed)}; give the same recipe and options to --resume, or choose another --out")
@@ -192,7 +192,7 @@ def load_state(run:Run) -> None:
     run.step, run.since = state["step"], dict(state["since"])
     run.model.load_state_dict(state["model"])
     run.method = make_step(run.recipe, run.model, run.step - 1)
-    own = state if rank == 0 else _read_state(run.out/"resume"/f"rank{rank}.pt", run.device)
+    own = state if rank == 0 else _read_state(run.out/"resume"/f"rank{rank}.pt")
     run.method.load_state_dict(state["method"] | own["method"])
     run.optimizer.load_state_dict(state["optimizer"]); run.schedule.load_state_dict(state["schedule"])
     torch.set_rng_state(own["random"]["torch"])
