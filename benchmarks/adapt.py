@@ -78,7 +78,8 @@ if __name__ == "__main__":
             for name, r in (("source-only", source_only(recipe)), ("adapted", recipe))}
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
     result = dict(name=args.name, command=f"python benchmarks/adapt.py DATA --recipe {args.recipe} --seeds {numbers(args.seeds)} --short-seeds {numbers(args.short_seeds)} --short-steps {args.short_steps}", recipe_name=args.recipe,
-        about="Last checkpoints, never chosen on target labels. Rows differ in nothing but the adaptation: same network, crops, sampling, source augmentation, schedule and steps. " + args.note,
+        about="Last checkpoints, never chosen on target labels. Rows differ in nothing but the adaptation: same network, crops, sampling, source augmentation, schedule and steps. "
+        + ("The adapted row reports the teacher, whose BatchNorm averages are the target's; source-only has the source's. " if recipe.report == "teacher" else "") + args.note,
         machine=f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
         date=datetime.date.today().isoformat(), recipe=recipe_dict(recipe), rows=rows)
     (HERE/f"{args.name}.json").write_text(json.dumps(result, indent=1))
