@@ -26,8 +26,13 @@ class Encoder(nn.Module):
                  std:Sequence[float]=(0.229, 0.224, 0.225)):
         super().__init__()
         self.body, self.channels, self.strides = body, list(channels), list(strides)
-        for name, value in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(value, dtype=torch.float64).float().view(1, 3, 1, 1), persistent=False)
+        self.statistics = dict(mean=list(mean), std=list(std))
+        for name, value in self.statistics.items(): self.register_buffer(name, torch.tensor(value).view(1, 3, 1, 1), persistent=False)
+    def _apply(self, fn:Callable[[Tensor], Tensor], recurse:bool=True) -> nn.Module: # what `.double()`, `.to()`, ... call
+        "Mean and std in their new precision, without the rounding of the old one."
+        super()._apply(fn, recurse)
+        for name, value in self.statistics.items(): setattr(self, name, getattr(self, name).new_tensor(value).view(1, 3, 1, 1))
+        return self
     def forward(self,
                 images:Tensor # (B,3,H,W), RGB in [0,1]
                ) -> list[Tensor]: # four maps (B,C_i,H/stride_i,W/stride_i)
