@@ -68,6 +68,11 @@ def draw(result:dict, path:Path) -> None:
     ax.set(xlabel="step", ylabel="mIoU on target/val, fused"); ax.legend(); ax.grid(alpha=.3)
     save(fig, path)
 
+def machine() -> str:
+    "What the figures were measured on."
+    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
+    return f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "")
+
 def numbers(values:tuple[int, ...]) -> str: return " ".join(map(str, values))
 
 if __name__ == "__main__":
@@ -76,11 +81,10 @@ if __name__ == "__main__":
     lengths = {s: recipe.steps for s in args.seeds} | {s: args.short_steps for s in args.short_seeds}
     rows = {name: {f"{s} ({n} steps)": run(args, replace(r, seed=s, steps=n), args.runs/f"{name.replace('-', '_')}_{s}") for s, n in lengths.items()}
             for name, r in (("source-only", source_only(recipe)), ("adapted", recipe))}
-    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), platform.processor()) if Path("/proc/cpuinfo").exists() else platform.processor()
     result = dict(name=args.name, command=f"python benchmarks/adapt.py DATA --recipe {args.recipe} --seeds {numbers(args.seeds)} --short-seeds {numbers(args.short_seeds)} --short-steps {args.short_steps}", recipe_name=args.recipe,
         about="Last checkpoints, never chosen on target labels. Rows differ in nothing but the adaptation: same network, crops, sampling, source augmentation, schedule and steps. "
         + ("The adapted row reports the teacher, whose BatchNorm averages are the target's; source-only has the source's. " if recipe.report == "teacher" else "") + args.note,
-        machine=f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}" + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
+        machine=machine(),
         date=datetime.date.today().isoformat(), recipe=recipe_dict(recipe), rows=rows)
     (HERE/f"{args.name}.json").write_text(json.dumps(result, indent=1))
     (HERE/f"{args.name}.md").write_text(page(result))
