@@ -181,11 +181,18 @@ def _gaussian(sigma:float, side:int) -> Tensor: # (k,) float64, sums to 1
     g = torch.exp(-0.5*(torch.arange(-radius, radius + 1, dtype=torch.float64)/sigma)**2)
     return g/g.sum()
 
+def _weighted(x:Tensor, weights:Tensor, dim:int) -> Tensor: # shorter by `len(weights) - 1` along `dim`
+    "Sum of shifted copies, symmetric: on a CPU ten times as fast as a convolution of one channel"
+    r, n = len(weights)//2, x.shape[dim] - len(weights) + 1
+    y = x.narrow(dim, r, n)*weights[r].item()
+    for i in range(r): y.add_(x.narrow(dim, i, n) + x.narrow(dim, 2*r - i, n), alpha=weights[i].item())
+    return y
+
 def gaussian_blur(image:Tensor, # (...,C,H,W) float
                   sigma:float,  # in pixels
                  ) -> Tensor:   # the same shape
     "Blur as DACS does, reflecting at the border, in two passes"
     (h, w), x = image.shape[-2:], image.reshape(-1, 1, *image.shape[-2:])      # (N,1,H,W)
-    rows, cols = (_gaussian(sigma, n).to(x) for n in (h, w))
+    rows, cols = (_gaussian(sigma, n) for n in (h, w))
     x = F.pad(x, [len(cols)//2]*2 + [len(rows)//2]*2, mode="reflect")
-    return F.conv2d(F.conv2d(x, rows.view(1, 1, -1, 1)), cols.view(1, 1, 1, -1)).view_as(image)
+    return _weighted(_weighted(x, rows, -2), cols, -1).view_as(image)
