@@ -1,8 +1,10 @@
 """Whole pictures through HRDA: seconds, peak memory and encoder passes, with and without sharing detail windows.
 
     python benchmarks/inference.py [--encoders mit_b0 mit_b5] [--sizes 1024x2048 333x517]
+    python benchmarks/inference.py --render
 
-Context windows 1024x1024 (step 512), detail windows 512x512 (step 256), random weights. Each case runs in a process of its own; figures go to benchmarks/inference.json."""
+Context windows 1024x1024 (step 512), detail windows 512x512 (step 256), random weights. Each case runs in a process of its own; figures go to benchmarks/inference.json
+and, as a page, to benchmarks/inference.md. --render measures nothing and makes the page from the figures that are there."""
 import datetime, json, os, platform, subprocess, sys, time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,7 @@ HERE = Path(__file__).parent
 class Args:
     encoders:tuple[str, ...] = ("mit_b0", "mit_b5")
     sizes:tuple[str, ...] = ("1024x2048", "333x517") # HEIGHTxWIDTH in pixels
+    render:bool = False             # only make the page
 
 def case(encoder:str, size:str, share:bool) -> dict:
     "One picture, in this process."
@@ -29,7 +32,20 @@ def case(encoder:str, size:str, share:bool) -> dict:
     return dict(encoder=encoder, size=size, share=share, seconds=round(time.perf_counter() - began, 2), peak_gib=round(peak/2**20, 2), model_loaded_gib=round(before/2**20, 2),
                 encoder_passes=sum(passes), logits=list(logits.shape))
 
-def main(args:Args) -> None:
+def page(result:dict) -> str:
+    "The JSON as a page."
+    head = ["encoder", "picture", "detail windows", "seconds", "peak memory, GiB", "of it, model loaded, GiB", "encoder passes"]
+    rows = [[r["encoder"], r["size"], "shared" if r["share"] else "each context window its own", f"{r['seconds']:.1f}", f"{r['peak_gib']:.1f}", f"{r['model_loaded_gib']:.1f}", r["encoder_passes"]]
+            for r in result["rows"]]
+    table = ["| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"]*len(head), *rows]]
+    return "\n\n".join(["# inference: whole pictures through HRDA",
+        f"`{result['command']}` on {result['machine']}, {result['date']}. Float32, one picture, logits of every pixel; random weights, which cost the same as trained ones.",
+        "Context windows of 1024x1024 pixels, step 512; detail windows of 512x512, step 256. An encoder pass is one window that goes through the encoder, context views included. "
+        "Sharing computes every distinct detail window once; the logits are the same. A picture that fits into one context window has nothing to share.",
+        "\n".join(table), ""])
+
+def measure(args:Args) -> dict:
+    "Every case, and where it ran."
     import torch
     rows = []
     for encoder in args.encoders:
@@ -39,7 +55,11 @@ def main(args:Args) -> None:
                 rows.append(json.loads(done.stdout.splitlines()[-1])); print(rows[-1], flush=True)
     cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "") if Path("/proc/cpuinfo").exists() else platform.processor()
     about = dict(command="python benchmarks/inference.py", machine=f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}", date=datetime.date.today().isoformat())
-    (HERE/"inference.json").write_text(json.dumps(dict(about, rows=rows), indent=1))
+    return dict(about, rows=rows)
+
+def main(args:Args) -> None:
+    if not args.render: (HERE/"inference.json").write_text(json.dumps(measure(args), indent=1))
+    (HERE/"inference.md").write_text(page(json.loads((HERE/"inference.json").read_text())))
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["case"]: print(json.dumps(case(sys.argv[2], sys.argv[3], sys.argv[4] == "1")))
