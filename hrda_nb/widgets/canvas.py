@@ -70,7 +70,6 @@ function box(b, unit) {
 _POINTER = """
 let held = null, count = 0, pending = null;
 function tell(event) {                                       // to Python, once a frame
-  if (event.kind === "stroke" && pending && pending.kind === "stroke") event.points = pending.points.concat(event.points);
   const waiting = pending !== null; pending = event;
   if (!waiting) requestAnimationFrame(() => { model.set("event", {...pending, n: ++count}); model.save_changes(); pending = null; });
 }
@@ -93,7 +92,7 @@ canvas.addEventListener("pointerdown", e => {
   else if (tool === "box") {
     const hit = [...model.get("boxes")].reverse().find(b => b.drag !== false && p.x >= b.x1 && p.x < b.x2 && p.y >= b.y1 && p.y < b.y2);
     if (hit) { selected = hit.name; held = {kind: "box", name: hit.name, dy: p.y-hit.y1, dx: p.x-hit.x1}; }
-  } else if (tool === "paint") { held = {kind: "stroke"}; tell({kind: "stroke", points: [[p.y, p.x]], start: true}); }
+  } else if (tool === "paint") { held = {kind: "stroke", points: [[p.y, p.x]]}; tell({kind: "stroke", points: held.points.slice(), start: true}); }
   else tell({kind: "click", y: p.y, x: p.x});
 });
 canvas.addEventListener("pointermove", e => {
@@ -101,7 +100,7 @@ canvas.addEventListener("pointermove", e => {
   const p = place(e);
   if (held.kind === "wiper") { model.set("wiper", p.x/model.get("shape")[1]); model.save_changes(); }
   else if (held.kind === "box") moveBox(held.name, p.y-held.dy, p.x-held.dx);
-  else tell({kind: "stroke", points: [[p.y, p.x]], start: false});
+  else { held.points.push([p.y, p.x]); tell({kind: "stroke", points: held.points.slice(), start: false}); }
 });
 for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => { held = null; });
 """
@@ -173,7 +172,7 @@ class Canvas(anywidget.AnyWidget):
         self.handlers:dict[str, list[Callable]] = {}
         super().__init__(**traits)
         self.observe(self._tell, "event")
-    def on(self, kind:str, # "click" (y, x), "box" (name, y1, y2, x1, x2) or "stroke" (points [[y, x], ...], start)
+    def on(self, kind:str, # "click" (y, x), "box" (name, y1, y2, x1, x2) or "stroke" (points [[y, x], ...] since it began, start)
            handler:Callable[..., Any] # called with the event's values by name
           ) -> None:
         "Call `handler` when something is done."
@@ -225,8 +224,8 @@ def shrunk(image:np.ndarray, # (H,W,3) uint8
     h, w = image.shape[:2]
     if max(h, w) <= max_side: return image, truth
     size = round(w*max_side/max(h, w)), round(h*max_side/max(h, w))
-    return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2)), \
-        None if truth is None else np.asarray(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
+    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2)), \
+        None if truth is None else np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
 
 Pictures = str|Path|SegmentationDataset|Sequence[Any]|None # a folder, a dataset, pictures as `as_rgb` reads them; None: target/val of the sample
 
@@ -313,7 +312,7 @@ class View(widgets.VBox):
         self.add_class("hrda-view"); self.add_class(f"hrda-{name}")
         self.upload.observe(self._add, "value")
         self.watch(self.picker, self.safe)
-        self._safe_classes = None
+        self._safe_classes = self._legend_shown = None
     def watch(self, *controls:widgets.Widget) -> None:
         "Draw again when the value of one of these changes."
         for c in controls: c.observe(self.refresh, "value")
@@ -331,13 +330,16 @@ class View(widgets.VBox):
         "What to do when something changed."
     def refresh(self, *_:Any) -> None:
         "Draw, or say in a line what went wrong."
-        self.words.value = ""
-        try: self.draw()
-        except UserError as e: self.words.value = f"<b>{e}</b>"
+        with self.words.hold_sync(): # the browser gets the new words without an empty line in between
+            self.words.value = ""
+            try: self.draw()
+            except UserError as e: self.words.value = f"<b>{e}</b>"
     def show_legend(self, present:Iterable[int], # class indices
                    ) -> None:
         "The classes that are to be seen."
-        self.legend.value = encode(legend_image(self.classes, 900, present), "png")
+        shown = self.classes, tuple(present)
+        if shown != self._legend_shown: self.legend.value = encode(legend_image(self.classes, 900, shown[1]), "png")
+        self._legend_shown = shown
     def _add(self, change:dict) -> None:
         try: names = [self.scenes.add(n, p) for n, p in uploaded(change.new)]
         except UserError as e: self.words.value = f"<b>{e}</b>"; return
