@@ -58,8 +58,8 @@ function line(x1, y1, x2, y2, width, colour) {
 }
 function box(b, unit) {
   const colour = b.colour || "white", size = 13*unit;
-  ctx.strokeStyle = "black"; ctx.lineWidth = 4*unit; ctx.strokeRect(b.x1, b.y1, b.x2-b.x1, b.y2-b.y1);
-  ctx.strokeStyle = colour; ctx.lineWidth = 2*unit; ctx.strokeRect(b.x1, b.y1, b.x2-b.x1, b.y2-b.y1);
+  ctx.strokeStyle = "black"; ctx.lineWidth = 6*unit; ctx.strokeRect(b.x1, b.y1, b.x2-b.x1, b.y2-b.y1);
+  ctx.strokeStyle = colour; ctx.lineWidth = (b.name === selected ? 4 : 2)*unit; ctx.strokeRect(b.x1, b.y1, b.x2-b.x1, b.y2-b.y1);
   if (!b.label) return;
   ctx.font = `${size}px sans-serif`; const w = ctx.measureText(b.label).width;
   ctx.fillStyle = colour; ctx.fillRect(b.x1, b.y1, w+8*unit, 1.4*size); ctx.fillStyle = "black"; ctx.fillText(b.label, b.x1+4*unit, b.y1+1.05*size);
@@ -68,10 +68,10 @@ function box(b, unit) {
 
 # %% ../../nbs/26a_canvas.ipynb #c008
 _POINTER = """
-let held = null, count = 0, pending = null;
+let held = null, pending = null;
 function tell(event) {                                       // to Python, once a frame
   const waiting = pending !== null; pending = event;
-  if (!waiting) requestAnimationFrame(() => { model.set("event", {...pending, n: ++count}); model.save_changes(); pending = null; });
+  if (!waiting) requestAnimationFrame(() => { model.set("event", {...pending, n: Date.now()}); model.save_changes(); pending = null; });
 }
 function place(e) {
   const [H, W] = model.get("shape"), r = canvas.getBoundingClientRect();
@@ -81,9 +81,13 @@ function place(e) {
 function moveBox(name, y, x) {                               // upper left corner, snapped and kept inside
   const [H, W] = model.get("shape"), grid = Math.max(1, model.get("grid"));
   const boxes = model.get("boxes").map(b => ({...b})), b = boxes.find(b => b.name === name);
-  const h = b.y2-b.y1, w = b.x2-b.x1, [top, left, bottom, right] = b.within || [0, 0, H, W];
+  const {y1, x1} = b, h = b.y2-b.y1, w = b.x2-b.x1, [top, left, bottom, right] = b.within || [0, 0, H, W];
   const snap = (v, low, high) => Math.min(high, Math.max(low, low + grid*Math.round((v-low)/grid)));
   b.y1 = snap(y, top, bottom-h); b.x1 = snap(x, left, right-w); b.y2 = b.y1+h; b.x2 = b.x1+w;
+  const dy = b.y1-y1, dx = b.x1-x1;
+  for (const c of boxes) if (c.inside === name) {            // goes along
+    c.y1 += dy; c.y2 += dy; c.x1 += dx; c.x2 += dx; c.within = c.within && c.within.map((v, i) => v + (i % 2 ? dx : dy));
+  }
   model.set("boxes", boxes); draw(); tell({kind: "box", name, y1: b.y1, y2: b.y2, x1: b.x1, x2: b.x2});
 }
 canvas.addEventListener("pointerdown", e => {
@@ -91,7 +95,7 @@ canvas.addEventListener("pointerdown", e => {
   if (pictures.other && Math.abs(p.x - model.get("wiper")*W) < 12*p.unit) held = {kind: "wiper"};
   else if (tool === "box") {
     const hit = [...model.get("boxes")].reverse().find(b => b.drag !== false && p.x >= b.x1 && p.x < b.x2 && p.y >= b.y1 && p.y < b.y2);
-    if (hit) { selected = hit.name; held = {kind: "box", name: hit.name, dy: p.y-hit.y1, dx: p.x-hit.x1}; }
+    if (hit) { selected = hit.name; draw(); held = {kind: "box", name: hit.name, dy: p.y-hit.y1, dx: p.x-hit.x1}; }
   } else if (tool === "paint") { held = {kind: "stroke", points: [[p.y, p.x]]}; tell({kind: "stroke", points: held.points.slice(), start: true}); }
   else tell({kind: "click", y: p.y, x: p.x});
 });
@@ -116,7 +120,7 @@ function mark(p) {
 }
 function nextBox() {
   const names = model.get("boxes").filter(b => b.drag !== false).map(b => b.name);
-  if (names.length) selected = names[(names.indexOf(selected)+1) % names.length];
+  if (names.length) { selected = names[(names.indexOf(selected)+1) % names.length]; draw(); }
 }
 canvas.addEventListener("keydown", e => {
   const arrow = ARROWS[e.key], tool = model.get("tool"), step = Math.max(4, model.get("grid"));
@@ -139,6 +143,7 @@ _ESM = """
 function render({model, el}) {
   const canvas = document.createElement("canvas"), ctx = canvas.getContext("2d");
   canvas.className = "hrda-canvas"; canvas.tabIndex = 0; canvas.setAttribute("role", "img"); el.append(canvas);
+  canvas.dataset.lmSuppressShortcuts = true;                 // keys are for the picture, not for JupyterLab
   const describe = () => canvas.setAttribute("aria-label", model.get("alt"));
 """ + _DRAW + _KEYS + _POINTER + """
   for (const name of ["image", "other"]) { model.on(`change:${name}`, () => load(name)); load(name); }
@@ -151,7 +156,7 @@ export default { render };
 """
 _CSS = """
 .hrda-canvas { width: 100%; height: auto; display: block; touch-action: none; cursor: crosshair; background: #ddd }
-.hrda-canvas:focus-visible { outline: 3px solid #1976d2; outline-offset: 1px }
+.hrda-canvas:focus-visible { outline: 3px solid #1976d2; outline-offset: -3px }
 """
 
 # %% ../../nbs/26a_canvas.ipynb #c013
@@ -162,7 +167,7 @@ class Canvas(anywidget.AnyWidget):
     other = traitlets.Bytes(b"", help="an encoded picture to show right of the wiper; empty: none").tag(sync=True)
     wiper = traitlets.Float(.5, min=0, max=1, help="where `other` begins, as a share of the width").tag(sync=True)
     shape = traitlets.List([512, 1024], help="(H, W) that coordinates count in").tag(sync=True)
-    boxes = traitlets.List(help="dicts: name, y1, y2, x1, x2, and perhaps label, colour, drag=False, within=[top, left, bottom, right]").tag(sync=True)
+    boxes = traitlets.List(help="dicts: name, y1, y2, x1, x2, and perhaps label, colour, drag=False, within=[top, left, bottom, right], inside=name of the box it goes along with").tag(sync=True)
     marks = traitlets.List(help="dicts: y, x, and perhaps colour").tag(sync=True)
     tool = traitlets.Enum(("click", "box", "paint"), "click", help="what the pointer does").tag(sync=True)
     grid = traitlets.Int(1, help="boxes move in steps of this many pixels").tag(sync=True)
