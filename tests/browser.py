@@ -1,6 +1,8 @@
-"""A notebook in a real browser: find Chromium, serve a copy of `nbs/` with JupyterLab, open, run all, look.
+"""A notebook in a real browser: find Chromium, serve a copy of `nbs/` with JupyterLab, open, run all, look; pages with Voilà.
 
 The browser is the one the environment variable HRDA_BROWSER names, else the system's Chromium or Chrome, else playwright's own."""
+import base64
+import io
 import json
 import os
 import shutil
@@ -13,7 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import notebooks
+import numpy as np
 from notebooks import ROOT
+from PIL import Image
 
 SCREENSHOTS = ROOT/"tests/screenshots"
 OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -42,6 +46,29 @@ def copy_notebooks(to):
                 del cell["outputs"], cell["execution_count"]
         path.write_text(json.dumps(nb), encoding="utf-8")
 
+def write_notebook(path, *sources):
+    "A notebook of these code cells"
+    cells = [dict(cell_type="code", id=f"c{i}", source=s, metadata={}, outputs=[], execution_count=None) for i, s in enumerate(sources)]
+    kernel = dict(name="python3", display_name="python3", language="python")
+    path.write_text(json.dumps(dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)), encoding="utf-8")
+
+def free_port():
+    "A port that nobody listens on"
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+@contextmanager
+def serving(command, env, log, url):
+    "A server while it runs; yields its address"
+    with open(log, "w", encoding="utf-8") as to: server = subprocess.Popen(command, env={**os.environ, **env}, stdout=to, stderr=to)
+    try:
+        _wait_until(lambda: urllib.request.urlopen(url, timeout=5).status == 200, 90, lambda: log.read_text())
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
 @contextmanager
 def serve(root, state):
     "JupyterLab on a folder, its settings and workspaces in another; yields its address"
@@ -49,22 +76,12 @@ def serve(root, state):
         file = state/f"settings/@jupyterlab/{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings), encoding="utf-8")
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        port = s.getsockname()[1]
-    env = {**os.environ, "HRDA_QUICK": "1", "JUPYTERLAB_SETTINGS_DIR": str(state/"settings"), "JUPYTERLAB_WORKSPACES_DIR": str(state/"workspaces"),
+    port = free_port()
+    env = {"HRDA_QUICK": "1", "JUPYTERLAB_SETTINGS_DIR": str(state/"settings"), "JUPYTERLAB_WORKSPACES_DIR": str(state/"workspaces"),
            "JUPYTER_CONFIG_DIR": str(state/"config"), "JUPYTER_RUNTIME_DIR": str(state/"runtime")}
     command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
                "--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={root}"]
-    with open(state/"lab.log", "w", encoding="utf-8") as log:
-        lab = subprocess.Popen(command, env=env, stdout=log, stderr=log)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait_until(lambda: urllib.request.urlopen(f"{url}/api", timeout=5).status == 200, 90, lambda: (state/"lab.log").read_text())
-        yield url
-    finally:
-        lab.terminate()
-        lab.wait(timeout=30)
+    with serving(command, env, state/"lab.log", f"http://127.0.0.1:{port}/api"): yield f"http://127.0.0.1:{port}"
 
 def _wait_until(works, seconds, complaint):
     end = time.time() + seconds
@@ -84,6 +101,7 @@ def open_page(executable):
         browser.close()
 
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
+SHUTDOWN = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown()"  # the notebook before: its kernel holds memory
 RUN_ALL = """() => { window.hrda_done = false;
   jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.hrda_done = true }) }"""
 CELLS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code' && c.model.sharedModel.source.trim()).map(c =>
@@ -93,6 +111,7 @@ CELLS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.mo
 def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
     "Open a notebook, run all cells, wait; the Run that came of it. The page stays open for a closer look."
     start = time.time()
+    page.evaluate(SHUTDOWN)
     page.goto(f"{url}/lab/tree/{path}?reset")
     page.wait_for_function(IDLE, timeout=90_000)
     page.evaluate(RUN_ALL)
@@ -108,3 +127,37 @@ def screenshot(page, name):
     "Kept for a person to look at"
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS/f"{name}.png")
+
+def picture(canvas):
+    "What a canvas shows: (H,W,3) uint8"
+    png = base64.b64decode(canvas.evaluate("c => c.toDataURL()").split(",")[1])
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
+
+@contextmanager
+def redrawn(canvas, seconds=20):
+    "Wait until what is done inside has put another picture on the canvas, and the next ones have stopped coming"
+    before = canvas.get_attribute("data-drawn")
+    yield
+    canvas.evaluate("""(c, [before, ms]) => new Promise((done, failed) => {
+        const end = performance.now() + ms; let last = before, since = performance.now();
+        const look = () => {
+            if (c.dataset.drawn !== last) { last = c.dataset.drawn; since = performance.now(); }
+            if (last !== before && performance.now() - since > 200) done();
+            else if (performance.now() > end) failed(new Error(`no new picture within ${ms} ms`));
+            else setTimeout(look, 20);
+        }; look(); })""", [before, seconds * 1000])
+
+def at(canvas, y, x):
+    "Where a pixel (row, column) of the picture is on the page"
+    canvas.scroll_into_view_if_needed()
+    box, (height, width) = canvas.bounding_box(), canvas.evaluate("c => [c.height, c.width]")
+    return box["x"] + (x + .5) / width * box["width"], box["y"] + (y + .5) / height * box["height"]
+
+def click(page, canvas, y, x): page.mouse.click(*at(canvas, y, x))
+
+def drag(page, canvas, start, *way):
+    "Press at a pixel, move over the others, let go"
+    page.mouse.move(*at(canvas, *start))
+    page.mouse.down()
+    for point in way: page.mouse.move(*at(canvas, *point), steps=4)
+    page.mouse.up()

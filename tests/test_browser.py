@@ -1,9 +1,9 @@
 "Walkthroughs run in JupyterLab in a real Chromium; that run is their execution test."
-import json
 import os
 
 import browser
 import notebooks
+import numpy as np
 import pytest
 
 @pytest.fixture(scope="module")
@@ -24,14 +24,86 @@ def test_walkthrough(path, lab, request):
     browser.screenshot(page, path.split("/")[-1].removesuffix(".ipynb"))
     assert run.ok, run.log
 
+CANVAS = """
+import numpy as np
+import ipywidgets as widgets
+from PIL import Image
+from hrda_nb.widgets.canvas import Canvas
+""", """
+red, blue = (np.broadcast_to(np.array(c, np.uint8), (256, 512, 3)) for c in ((200, 0, 0), (0, 0, 200)))
+canvas, said, button = Canvas(shape=[256, 512], layout=dict(width="800px")), widgets.Label(), widgets.Text(description="do")
+said.add_class("said")
+for kind in ("click", "box", "stroke"): canvas.on(kind, lambda kind=kind, **what: setattr(said, "value", f"{kind} {sorted(what.items())}"))
+canvas.observe(lambda change: setattr(said, "value", f"wiper {change.new:.2f}"), "wiper")
+button.observe(lambda change: exec(change.new), "value")
+canvas.show(red, "a red street")
+widgets.VBox([canvas, said, button])
+"""
+
+def test_canvas(lab):
+    "What only a browser does: decode, wipe, click, drag on a grid, paint, move by keys; and Python hears of it"
+    page, url, folder = lab
+    browser.write_notebook(folder/"canvas.ipynb", *CANVAS)
+    run = browser.run_notebook(page, url, "canvas.ipynb")
+    assert run.ok, run.log
+    canvas, said, text = page.locator("canvas.hrda-canvas"), page.locator(".said"), page.locator(".widget-text input")
+    def do(source):
+        text.fill(source)
+        text.press("Enter")
+    def heard(words): said.filter(has_text=words).wait_for(timeout=10_000)
+    def near(pixel, colour): return np.abs(pixel.astype(int) - colour).max() < 12
+    page.wait_for_function("c => c.dataset.drawn", arg=canvas.element_handle())
+    assert browser.picture(canvas).shape == (256, 512, 3)
+    assert near(browser.picture(canvas)[200, 100], (200, 0, 0))
+    assert canvas.get_attribute("aria-label") == "a red street"
+
+    browser.click(page, canvas, 40, 400)
+    heard("click [('x', 400), ('y', 40)]")
+    canvas.focus()
+    for key, place in dict(ArrowDown="('x', 256), ('y', 132)", ArrowUp="('x', 256), ('y', 128)", ArrowRight="('x', 260), ('y', 128)").items():
+        page.keyboard.press(key)  # JupyterLab would go to another cell
+        heard(f"click [{place}]")
+    with browser.redrawn(canvas): do("canvas.show(blue, 'a blue street')")
+    assert near(browser.picture(canvas)[200, 100], (0, 0, 200))
+    assert canvas.get_attribute("aria-label") == "a blue street"
+
+    with browser.redrawn(canvas): do("from hrda_nb.plots import encode; canvas.other = encode(red)")
+    assert [near(browser.picture(canvas)[20, x], c) for x, c in ((120, (0, 0, 200)), (392, (200, 0, 0)))] == [True, True]
+    browser.drag(page, canvas, (128, 256), (128, 440))
+    heard("wiper 0.86")
+    assert near(browser.picture(canvas)[20, 392], (0, 0, 200))
+    canvas.focus()
+    page.keyboard.press("Shift+ArrowLeft")
+    heard("wiper 0.81")
+    browser.screenshot(page, "canvas")
+
+    do("canvas.other = b''; canvas.boxes = [dict(name='detail', y1=32, y2=96, x1=32, x2=160, label='detail', colour='yellow')]; canvas.grid = 32; canvas.tool = 'box'")
+    page.wait_for_function("c => c.getContext('2d').getImageData(32, 80, 1, 1).data[0] > 100", arg=canvas.element_handle())
+    browser.drag(page, canvas, (64, 80), (140, 244))
+    heard("box [('name', 'detail'), ('x1', 192), ('x2', 320), ('y1', 96), ('y2', 160)]")  # 108 and 196, on the grid
+    canvas.focus()
+    page.keyboard.press("ArrowRight")
+    heard("('x1', 224)")
+    browser.drag(page, canvas, (120, 240), (-500, -500))
+    heard("('x1', 0), ('x2', 128), ('y1', 0)")
+
+    do("canvas.boxes = []; canvas.tool = 'paint'")
+    browser.drag(page, canvas, (40, 40), (40, 240), (160, 240))
+    heard("stroke [('points', [")
+    canvas.focus()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press(" ")
+    heard("('start', True)")
+    page.keyboard.type("xx")  # JupyterLab would cut the cell
+    assert canvas.is_visible()
+    browser.screenshot(page, "canvas_tools")
+
 def test_widgets_live_and_errors_are_seen(lab):
     "The helpers themselves: a slider moved in the page moves the kernel's value; a failing cell is reported"
     page, url, folder = lab
     slider = "import ipywidgets as w\ns = w.IntSlider(3, description='steps')\nl = w.Label()\nw.dlink((s, 'value'), (l, 'value'), str)\nw.VBox([s, l])"
-    for name, sources in dict(widget=[slider], wrong=["1/0", "2"]).items():
-        cells = [dict(cell_type="code", id=f"c{i}", source=s, metadata={}, outputs=[], execution_count=None) for i, s in enumerate(sources)]
-        kernel = dict(name="python3", display_name="python3", language="python")
-        (folder/f"{name}.ipynb").write_text(json.dumps(dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)))
+    browser.write_notebook(folder/"widget.ipynb", slider)
+    browser.write_notebook(folder/"wrong.ipynb", "1/0", "2")
     assert browser.run_notebook(page, url, "widget.ipynb").ok
     page.get_by_role("slider").focus()
     page.keyboard.press("ArrowRight")
