@@ -50,7 +50,7 @@ function draw() {
   }
   for (const b of model.get("boxes")) box(b, unit);
   for (const m of model.get("marks")) {
-    for (const [w, c] of [[4, "black"], [2, m.colour || "white"]]) { line(m.x-9*unit, m.y, m.x+9*unit, m.y, w*unit, c); line(m.x, m.y-9*unit, m.x, m.y+9*unit, w*unit, c); }
+    for (const [w, c] of [[6, "black"], [3, m.colour || "white"]]) { line(m.x-12*unit, m.y, m.x+12*unit, m.y, w*unit, c); line(m.x, m.y-12*unit, m.x, m.y+12*unit, w*unit, c); }
   }
 }
 function line(x1, y1, x2, y2, width, colour) {
@@ -309,7 +309,7 @@ class View(widgets.VBox):
         self.picker = widgets.Dropdown(options=scenes.names, description="picture", layout=widgets.Layout(width="16em"))
         self.upload = widgets.FileUpload(accept="image/*", description="own picture", tooltip="look at a picture of your own")
         self.safe = widgets.ToggleButton(description="safe colours", tooltip="colours that are told apart without red, green or blue cones", layout=widgets.Layout(width="8em"))
-        self.words = widgets.HTML(); self.words.add_class("hrda-words")
+        self.words = widgets.HTML(style=dict(font_size="15px")); self.words.add_class("hrda-words")
         self.legend = widgets.Image(format="png", layout=widgets.Layout(max_width="100%")); self.legend.add_class("hrda-legend")
         self.legend.alt = "class legend"
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
@@ -343,6 +343,7 @@ class View(widgets.VBox):
                    ) -> None:
         "The classes that are to be seen."
         shown = self.classes, tuple(present)
+        self.legend.layout.display = None if shown[1] else "none"
         if shown != self._legend_shown: self.legend.value = encode(legend_image(self.classes, 900, shown[1]), "png")
         self._legend_shown = shown
     def _add(self, change:dict) -> None:
