@@ -21,7 +21,7 @@ from .class_mix import class_masks, class_mix, draw_blur, draw_classes, draw_jit
 from .ema_teacher import BatchNormMode, ema_alpha, ema_update, folding, make_teacher, teacher_mode
 from .feature_distance import imagenet_distance
 from .losses import label_weights, segmentation_losses
-from .pseudo_labels import QualityOf, pseudo_labels, pseudo_weight, quality, without_margins
+from .pseudo_labels import ClassThresholds, QualityOf, pseudo_labels, pseudo_weight, quality, without_margins
 
 # %% ../../nbs/19_self_training.ipynb #c007
 @dataclass
@@ -37,7 +37,8 @@ class SelfTrainingConfig:
     teacher_overlap:bool = True   # the teacher's detail windows overlap; False: side by side, half the time
     teacher_autocast:Literal["bfloat16","float16"]|None = None # precision of the teacher's pass alone
     threshold:float = 0.968       # tau: a pixel is confident from this probability on
-    quality_of:QualityOf = "batch" # what a pseudo-label counts: share of confident pixels in the "batch" or the "picture" (papers); 0/1 for each "pixel"; "confidence": its probability
+    quality_of:QualityOf = "batch" # what a pseudo-label counts: share of confident pixels in the "batch" or the "picture" (papers); 0/1 for each "pixel"; its "confidence"; "class": 0/1, the best of each class
+    class_share:float = 0.6       # with quality_of "class": which share of the pixels of a class to trust, if they are confident too
     ignore_top:int = 0            # rows of every target crop without pseudo-labels (DAFormer: 15); HRDA: the target's `valid`
     ignore_bottom:int = 0         # (DAFormer: 120)
     classes_of:Literal["batch","picture"] = "batch" # ClassMix draws from the classes of the batch or of the picture (papers)
@@ -102,16 +103,19 @@ class TrainingStep:
         self.model, self.network, self.config = model, getattr(model, "module", model), config or SelfTrainingConfig()
         if imagenet_encoder is self.network.encoder: raise UserError("imagenet_encoder is the student's own encoder, which is trained: pass a copy, copy.deepcopy(model.encoder)")
         self.teacher = make_teacher(self.network) if self.has_teacher else None
+        self.thresholds = ClassThresholds(self.config.num_classes, self.config.class_share) if self.has_teacher and self.config.quality_of == "class" else None
         self.imagenet_encoder = imagenet_encoder and imagenet_encoder.requires_grad_(False).eval()
         self.backward = backward or torch.Tensor.backward
         self.rng, self.iteration = generator or np.random.default_rng(self.config.seed), 0
     def state_dict(self) -> dict:
         "What a training needs to go on as if nothing had happened, besides student and optimiser."
         state = dict(iteration=self.iteration, rng=json.dumps(self.rng.bit_generator.state))
+        if self.thresholds: state["thresholds"] = self.thresholds.values
         return state | dict(teacher=self.teacher.state_dict()) if self.has_teacher else state
     def load_state_dict(self, state:dict) -> None:
         "Go on where `state_dict` was taken."
         self.iteration, self.rng.bit_generator.state = state["iteration"], json.loads(state["rng"])
+        if self.thresholds: self.thresholds.values = state["thresholds"].clone()
         if self.has_teacher: self.teacher.load_state_dict(state["teacher"])
 
 # %% ../../nbs/19_self_training.ipynb #c016
@@ -151,15 +155,19 @@ def windows(network:nn.Module, overlap:bool) -> Iterator[None]:
 # %% ../../nbs/19_self_training.ipynb #c019
 @torch.no_grad()
 def label_target(teacher:nn.Module, target:dict, c:SelfTrainingConfig, seen:dict,
-                 alpha:float=0.999 # of this step's EMA: the memory of BatchNorm's averages on the target, where they are used
+                 alpha:float=0.999, # of this step's EMA: the memory of BatchNorm's averages on the target, where they are used
+                 thresholds:ClassThresholds|None=None # of each class, which follow; needed for `quality_of="class"`
                 ) -> tuple[Tensor, Tensor]: # label and weight (B,H,W)
     "The teacher's labels and what they count; `seen` also gets confidence and quality."
     images, momentum = target["image"], 1-alpha if c.teacher_batch_norm == "target" else 0.
     with precision(images, c.teacher_autocast or c.autocast), folding(teacher, momentum), windows(teacher, c.teacher_overlap):
         logits = teacher(images).upsampled("fused")
     label, confidence = pseudo_labels(logits.to(torch.promote_types(logits.dtype, torch.float32)))
-    weight = without_margins(pseudo_weight(confidence, c.threshold, c.quality_of), target.get("valid"), c.ignore_top, c.ignore_bottom)
-    seen.update(pseudo_label=label, confidence=confidence, pseudo_weight=weight, quality=quality(confidence, c.threshold).mean())
+    if c.quality_of == "class": thresholds.update(label, confidence)
+    weight = thresholds.weight(label, confidence, c.threshold) if c.quality_of == "class" else pseudo_weight(confidence, c.threshold, c.quality_of)
+    q = weight.mean() if c.quality_of == "class" else quality(confidence, c.threshold).mean()
+    weight = without_margins(weight, target.get("valid"), c.ignore_top, c.ignore_bottom)
+    seen.update(pseudo_label=label, confidence=confidence, pseudo_weight=weight, quality=q)
     return label, weight
 
 # %% ../../nbs/19_self_training.ipynb #c020
@@ -197,7 +205,7 @@ class SelfTraining(SourceOnly):
         loss, log = self.source_loss(source, given, seen)
         if not c.one_backward: self.backward(loss)
         # 3. The teacher labels the target; source classes are pasted into it.
-        images, label, weight = mix(source, target, *label_target(self.teacher, target, c, seen, alpha), given, c, self.rng, seen)
+        images, label, weight = mix(source, target, *label_target(self.teacher, target, c, seen, alpha, self.thresholds), given, c, self.rng, seen)
         # 4. Learn from the mixture.
         box = given.detail_boxes[1] if given.detail_boxes else draw_detail_box(self.network, images.shape[-2:], c, self.rng)
         with precision(images, c.autocast):
