@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['networks', 'read_checkpoint', 'published_name', 'published_state', 'published_network', 'LoadReport',
            'WeightsMismatch', 'load_published', 'inspect_published', 'save_checkpoint', 'load_checkpoint',
-           'import_published', 'Pretrained', 'export_onnx']
+           'sample_model', 'import_published', 'Pretrained', 'export_onnx']
 
 # %% ../../nbs/11_weights.ipynb #c003
 import json, os, re, warnings, zipfile, zlib
@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 import numpy as np
@@ -22,6 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from ..data.labels import ClassTable, UserError, cityscapes
+from ..data.samples import samples_dir
 from .encoders import encoder as build_encoder
 from .hrda import build_model
 from .mix_transformer import from_transformers, mit_configs
@@ -279,9 +281,11 @@ def _write(tensors:dict[str,Tensor], path:str|os.PathLike, meta:dict) -> None:
 
 def save_checkpoint(path:str|os.PathLike, model:nn.Module, # of `build_model`
     meta:dict|None=None, # JSON: 'classes' (as in classes.json), 'recipe', 'step', ...
+    half:bool=False, # 16-bit numbers: half the size, and float32 again when loaded
 ) -> None:
     "Save a model with all that is needed to use it again. Raises `UserError` where it cannot be written."
-    _write(model.state_dict(), path, {'format':'hrda_nb', 'model':model.config} | (meta or {}))
+    state = {k:v.half() if half and v.is_floating_point() else v for k,v in model.state_dict().items()}
+    _write(state, path, {'format':'hrda_nb', 'model':model.config} | (meta or {}))
 
 # %% ../../nbs/11_weights.ipynb #c045
 def _our_meta(notes:dict, name:str) -> dict:
@@ -306,10 +310,19 @@ def load_checkpoint(path:str|os.PathLike, # file, folder with model.safetensors,
     model.load_state_dict(state, strict=False) # checked above
     return model.to(device).eval(), {k:v for k,v in meta.items() if k!='crc32'}
 
-# %% ../../nbs/11_weights.ipynb #c051
+# %% ../../nbs/11_weights.ipynb #c050
+@cache
+def sample_model(which:str='adapted', # or 'source_only'
+) -> tuple[nn.Module,dict]: # shared by all who ask: deepcopy it before changing it; and its meta, see `load_checkpoint`
+    "A trained network of the bundled sample: MobileNet-sized, 19 classes. Raises `UserError` for another name."
+    if which not in ('adapted','source_only'): raise UserError(f"no sample model is called {which!r}: choose adapted or source_only")
+    return load_checkpoint(samples_dir()/'checkpoints'/f'{which}.safetensors')
+
+# %% ../../nbs/11_weights.ipynb #c056
 def _classes_of(notes:dict, num_classes:int) -> dict|None:
-    "The class table in a published file's notes; Cityscapes for 19 classes without one"
+    "The class table in a published file's notes; Cityscapes, with its raw ids, for its names or for 19 classes without any"
     names,palette = notes.get('CLASSES'),notes.get('PALETTE')
+    if tuple(names or ())==cityscapes.names: return cityscapes.as_dict()
     if names and palette and len(names)==len(palette)==num_classes: return ClassTable(tuple(names), np.array(palette, np.uint8), ()).as_dict()
     return cityscapes.as_dict() if num_classes==len(cityscapes.names) else None
 
@@ -329,7 +342,7 @@ def import_published(source:str|os.PathLike, out:str|os.PathLike, # .safetensors
     save_checkpoint(out, model, dict(classes=classes.as_dict() if classes else _classes_of(notes, config['num_classes']), recipe=recipe))
     return LoadReport(name, which, report.loaded, report.extra+rest, report.untouched)
 
-# %% ../../nbs/11_weights.ipynb #c058
+# %% ../../nbs/11_weights.ipynb #c064
 _card = '''---
 library_name: hrda_nb
 pipeline_tag: image-segmentation
@@ -339,7 +352,7 @@ Semantic segmentation with domain adaptation (HRDA). Load with `Pretrained.from_
 {note}
 '''
 
-# %% ../../nbs/11_weights.ipynb #c059
+# %% ../../nbs/11_weights.ipynb #c065
 class Pretrained(nn.Module, ModelHubMixin):
     "A model with its meta data, to be shared: `save_pretrained`, `push_to_hub`, `Pretrained.from_pretrained`"
     def __init__(self, model:nn.Module, meta:dict|None=None):
@@ -361,7 +374,7 @@ class Pretrained(nn.Module, ModelHubMixin):
         note = '' if free else 'Its encoder may stem from NVIDIA\'s SegFormer weights, whose licence forbids commercial use; so is this model.'
         return ModelCard(_card.format(licence='apache-2.0' if free else 'other', note=note))
 
-# %% ../../nbs/11_weights.ipynb #c064
+# %% ../../nbs/11_weights.ipynb #c070
 class _FusedLogits(nn.Module):
     "Picture in, class scores at its size out"
     def __init__(self, model:nn.Module):
@@ -376,7 +389,7 @@ def _onnx_answer(path:Path, images:Tensor) -> Tensor:
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return torch.from_numpy(session.run(None, {'images':images.numpy()})[0])
 
-# %% ../../nbs/11_weights.ipynb #c065
+# %% ../../nbs/11_weights.ipynb #c071
 @torch.no_grad()
 def export_onnx(model:nn.Module, path:str|os.PathLike, size:tuple[int,int], # (H,W) of the pictures
     tolerance:float=1e-4, # largest difference of logits allowed, for logits up to 1 in size; relative above
