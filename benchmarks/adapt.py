@@ -6,14 +6,19 @@ DATA holds source/train, target/train (unlabelled) and target/val (labelled, for
 figures to benchmarks/NAME.json and, as a page, to benchmarks/NAME.md. Every row is the last checkpoint; each look at target/val is in its run's metrics.csv."""
 import datetime, json, os, platform
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Annotated
 import pandas as pd, torch, tyro
+from tqdm import tqdm
+from hrda_nb.inference.metrics import evaluate
+from hrda_nb.models.weights import load_checkpoint
 from hrda_nb.plots import Plot, save
 from hrda_nb.training.recipes import Recipe, find_recipe, recipe_dict, source_only
-from hrda_nb.training.trainer import train
+from hrda_nb.training.trainer import append_rows, how_to_look, open_data, pick_device, target_batches, train
+from hrda_nb.uda.ema_teacher import folding
 
-HERE, VIEWS = Path(__file__).parent, ["context", "detail", "fused"]
+HERE, VIEWS, TARGET_NORM = Path(__file__).parent, ["context", "detail", "fused"], "source-only + target BatchNorm"
 
 @dataclass
 class Args:
@@ -36,6 +41,19 @@ def run(args:Args, recipe:Recipe, out:Path) -> dict:
     return dict(iou=last.round(2).to_dict("index"), curve=metrics[metrics["class"] == "mIoU"][["step", *VIEWS]].round(2).to_dict("list"),
                 looks_at_val=int(metrics.step.nunique()))
 
+def target_norm(args:Args, recipe:Recipe, trained:Path, out:Path, batches:int=150) -> dict:
+    "The source-only network with nothing but its BatchNorm averages measured again, on unlabelled target crops."
+    if not (out/"metrics.csv").exists():
+        out.mkdir(parents=True, exist_ok=True)
+        data, device = open_data(replace(recipe, adapt=True), args.data/"source/train", args.data/"target/train", args.data/"target/val"), pick_device(args.device)
+        model = load_checkpoint(trained/"last.safetensors", device)[0]
+        with torch.inference_mode(), folding(model, .02):
+            for batch in tqdm(islice(target_batches(data, recipe), batches), total=batches, desc=out.name): model(batch["image"].to(device))
+        table = evaluate(model, data.val, **how_to_look(recipe))
+        append_rows(out/"metrics.csv", table.reset_index(names="class").assign(step=recipe.steps)[["step", "class", *table.columns]])
+    last = pd.read_csv(out/"metrics.csv").set_index("class")[VIEWS]
+    return dict(iou=last.round(2).to_dict("index"), curve=dict(step=[recipe.steps], **last.loc[["mIoU"]].round(2).to_dict("list")), looks_at_val=1)
+
 def markdown(table:pd.DataFrame) -> str:
     "A table as Markdown."
     flat = table.reset_index()
@@ -57,13 +75,14 @@ def page(result:dict) -> str:
         "## mIoU on target/val, in percent", markdown(table.round(1)), "Mean over seeds (largest minus smallest in brackets):",
         markdown(mean.round(1).astype(str) + " (" + spread.round(1).astype(str) + ")"),
         f"Adaptation, fused: **{gains.mean():+.1f}** in the mean over pairs ({', '.join(f'{g:+.1f}' for g in gains)}); fused over context in the adapted row: {mean.fused['adapted'] - mean.context['adapted']:+.1f}.",
+        f"Of that, what target BatchNorm averages alone give to the source-only network: {(table.loc[TARGET_NORM] - table.loc['source-only']).fused.mean():+.1f}.",
         "## IoU of each class, fused, mean over seeds", markdown(classes.rename_axis("class").round(1)), f"![curves]({result['name']}.png)", ""])
 
 def draw(result:dict, path:Path) -> None:
     "mIoU over the steps, one line a run."
     fig = Plot((7, 3))
     ax = fig.subplots()
-    for (name, seeds), colour in zip(result["rows"].items(), ("tab:gray", "tab:orange")):
+    for (name, seeds), colour in zip(result["rows"].items(), ("tab:gray", "tab:blue", "tab:orange")):
         for i, r in enumerate(seeds.values()): ax.plot(r["curve"]["step"], r["curve"]["fused"], color=colour, marker=".", lw=1, label=name if i == 0 else None)
     ax.set(xlabel="step", ylabel="mIoU on target/val, fused"); ax.legend(); ax.grid(alpha=.3)
     save(fig, path)
@@ -81,6 +100,8 @@ if __name__ == "__main__":
     lengths = {s: recipe.steps for s in args.seeds} | {s: args.short_steps for s in args.short_seeds}
     rows = {name: {f"{s} ({n} steps)": run(args, replace(r, seed=s, steps=n), args.runs/f"{name.replace('-', '_')}_{s}") for s, n in lengths.items()}
             for name, r in (("source-only", source_only(recipe)), ("adapted", recipe))}
+    norm = {f"{s} ({n} steps)": target_norm(args, replace(source_only(recipe), seed=s, steps=n), args.runs/f"source_only_{s}", args.runs/f"target_norm_{s}") for s, n in lengths.items()}
+    rows = {"source-only": rows["source-only"], TARGET_NORM: norm, "adapted": rows["adapted"]}
     result = dict(name=args.name, command=f"python benchmarks/adapt.py DATA --recipe {args.recipe} --seeds {numbers(args.seeds)} --short-seeds {numbers(args.short_seeds)} --short-steps {args.short_steps}", recipe_name=args.recipe,
         about="Last checkpoints, never chosen on target labels. Rows differ in nothing but the adaptation: same network, crops, sampling, source augmentation, schedule and steps. "
         + ("The adapted row reports the teacher, whose BatchNorm averages are the target's; source-only has the source's. " if recipe.report == "teacher" else "") + args.note,
