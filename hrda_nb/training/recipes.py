@@ -111,9 +111,10 @@ _dacs = replace(_daformer, arch="deeplabv2", encoder="resnet101_v1c", rare_class
 # %% ../../nbs/23_recipes.ipynb #c015
 _mini = Recipe(encoder="tf_efficientnet_lite0", channels=48, norm_momentum=0.02, source_size=None, target_size=None, context_size=(256, 320), detail_size=(128, 160),
                target_margins=(0, 0, 0, 0), rare_class_min_pixels=200, rare_class_crop_ratio=0.5, class_weight_power=0.5, source_steps=400, report="teacher",
-               self_training=SelfTrainingConfig(alpha=0.99, threshold=0.8, quality_of="pixel", teacher_batch_norm="target", teacher_overlap=False, teacher_autocast="bfloat16"),
+               self_training=SelfTrainingConfig(alpha=0.99, threshold=0., quality_of="class", teacher_batch_norm="target", teacher_overlap=False, teacher_autocast="bfloat16"),
                steps=2000, lr=6e-4, head_factor=4., warmup=100, constant=0.5, window=None, stride=None, eval_every=1000, picture_every=250, save_every=250, workers=0)
-_demo = replace(_mini, source_size=(384, 768), target_size=(384, 768), source_steps=200, steps=500, warmup=50, constant=0.4, eval_every=500, picture_every=100, log_every=20)
+_demo = replace(_mini, source_size=(384, 768), target_size=(384, 768), source_steps=200, steps=500, warmup=50, constant=0.4, eval_every=500, picture_every=100, log_every=20,
+                self_training=replace(_mini.self_training, threshold=0.8, quality_of="pixel"))
 
 recipes:dict[str, Recipe] = {
     "mini": _mini,
