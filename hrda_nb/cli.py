@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Device', 'commands', 'Demo', 'Train', 'read_train', 'load', 'Evaluate', 'Predict', 'Samples', 'Prepare', 'Doctor',
-           'report', 'Import', 'Export', 'Lab', 'read', 'main']
+           'report', 'Import', 'Export', 'Lab', 'lab_command', 'read', 'main']
 
 # %% ../nbs/27_cli.ipynb #c003
 import subprocess
@@ -158,14 +158,25 @@ class Export:
 
 @dataclass
 class Lab:
-    "Open JupyterLab on the lessons (of a clone; needs the extra lab)."
-    port:int = 8888              # where JupyterLab listens
+    "Open JupyterLab on the course, or the classroom pages (of a clone; needs the extra lab)."
+    classroom:bool = False       # the pages for a projector instead, without code; they need no internet
+    port:int = 8888              # where the server listens
+    ip:str = "localhost"         # 0.0.0.0: other machines may come too; to the classroom pages without a password
     browser:bool = True          # open a browser
-    def __call__(self) -> None:
-        lessons = Path(__file__).resolve().parent.parent/"nbs"/"walkthroughs"
-        if find_spec("jupyterlab") is None: raise UserError('JupyterLab is not installed: pip install "hrda_nb[lab]"')
-        if not lessons.is_dir(): raise UserError("the lessons are notebooks of the repository: clone it and run hrda lab there")
-        subprocess.run([sys.executable, "-m", "jupyterlab", f"--port={self.port}", *([] if self.browser else ["--no-browser"]), str(lessons)], check=False)
+    def __call__(self) -> int:
+        command, folder = lab_command(self, Path(__file__).resolve().parent.parent/"nbs")
+        return subprocess.run(command, cwd=folder, check=False).returncode
+
+def lab_command(lab:Lab,
+                notebooks:Path # the clone's nbs
+               ) -> tuple[list[str], Path]: # what to start, and where
+    "The server behind `hrda lab`; the pages' settings stand in nbs/apps/voila.json. Raises `UserError` for what is missing."
+    name, package, start = ("Voilà", "voila", "apps") if lab.classroom else ("JupyterLab", "jupyterlab", "walkthroughs/course.ipynb")
+    if find_spec(package) is None: raise UserError(f'{name} is not installed: pip install "hrda_nb[lab]"')
+    if not (notebooks/start).exists(): raise UserError(f"no {start} in {notebooks}: the notebooks do not come with the package; clone the repository and run hrda lab there")
+    shown = [] if lab.browser else ["--no-browser"]
+    if lab.classroom: return [sys.executable, "-m", package, f"--port={lab.port}", f"--Voila.ip={lab.ip}", *shown, "."], notebooks/start
+    return [sys.executable, "-m", package, f"--port={lab.port}", f"--ServerApp.ip={lab.ip}", f"--LabApp.default_url=/lab/tree/{start}", *shown], notebooks
 
 # %% ../nbs/27_cli.ipynb #c017
 commands = {"demo": Demo, "train": Train, "evaluate": Evaluate, "predict": Predict, "samples": Samples, "prepare": Prepare, "doctor": Doctor,
