@@ -20,6 +20,7 @@ variants:dict[str, dict[str, Any]] = { # name -> what is switched
     "uniform_sampling": dict(rare_class_sampling=False),
     "equal_weights": dict(class_weight_power=0.),
     "batch_quality": dict(self_training=dict(quality_of="batch", threshold=0.968)),
+    "class_quality": dict(self_training=dict(quality_of="class", threshold=0.)),
     "slow_teacher": dict(self_training=dict(alpha=0.999)),
     "batch_norm": dict(self_training=dict(teacher_batch_norm="student")),
     "no_feature_distance": dict(self_training=dict(feature_distance_weight=0.)),
