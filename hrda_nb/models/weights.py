@@ -36,7 +36,7 @@ _numpy_globals = [(_scalar,'numpy.core.multiarray.scalar'), (_scalar,'numpy._cor
 
 def _explain(name:str, e:Exception, head:bytes) -> UserError:
     "One line about a file that could not be read"
-    if m := re.search(r'(?:GLOBAL|class|global:?) ([\w.]+\.\w+)', str(e)):
+    if m := re.search(r'(?:GLOBAL|class) ([A-Za-z_][\w.]*)', str(e)):
         return UserError(f'{name} wants to run {m[1]}, which is no weight: nothing was run; ask for a file with tensors only, best as .safetensors')
     if not head: return UserError(f'{name} is empty: fetch it again')
     if head.lstrip()[:1]==b'<': return UserError(f'{name} is a web page, not a checkpoint: the download went wrong, fetch it by hand')
@@ -169,8 +169,16 @@ def _group(key:str) -> str:
 def _is_extra(key:str) -> bool:
     "Does this belong to a head that plays no part in segmentation?"
     part = key.split('.')
-    if part[0]!='decode_head': return part[0]!='backbone' or part[1] in ('head','fc','classifier')
-    return any(re.search(r'proj\w*_?head|projector|projection|contrast|auxiliary|memory', p) for p in part[1:3])
+    if part[0]=='backbone': return part[1] in ('head','fc','classifier')
+    inside = part[0]=='decode_head'
+    return any(re.search(r'proj\w*_?head|cls_head|projector|projection|contrast|auxiliary|memory|queue' if inside else r'head|proj|classifier|contrast|auxiliary|memory|queue', p)
+               for p in (part[1:3] if inside else part[:1]))
+
+def _is_idle(key:str, model:nn.Module) -> bool:
+    "Is this a part of a published decoder that takes no part in what the model does?"
+    unused = [published_name('decoder.conv_seg.', model.is_hrda)] if hasattr(model.decoder,'linear_pred') else []
+    if model.is_hrda and model.attention is None: unused.append('decode_head.scale_attention.')
+    return key.startswith(tuple(unused))
 
 # %% ../../nbs/11_weights.ipynb #c024
 def _misfits(have:dict[str,Tensor], want:dict[str,Tensor], unexpected:Iterable[str]) -> list[tuple]:
@@ -212,9 +220,8 @@ def load_published(
     "Load weights by their published names. Raises `WeightsMismatch`, with a table, unless they fit, `UserError` for unusable files."
     have,rest,_,name = published_network(source, which)
     want,encoder_only = published_state(model),not hasattr(model,'decoder')
-    idle = lambda k: k.startswith('decode_head.') if encoder_only else k.startswith('decode_head.conv_seg.') and 'decode_head.linear_pred.weight' in want
     strange = [k for k in have if k not in want]
-    extra = [k for k in strange if _is_extra(k) or idle(k)]
+    extra = [k for k in strange if _is_extra(k) or (k.startswith('decode_head.') if encoder_only else _is_idle(k, model))]
     bare = not any(k.startswith('decode_head.') for k in have) # the file of an encoder
     untouched = sorted({_group(k) for k in want if bare and k.startswith('decode_head.')})
     want = {k:v for k,v in want.items() if _group(k) not in untouched}
@@ -223,7 +230,7 @@ def load_published(
         if k in have: v.copy_(have[k])
     return LoadReport(name, which, sum(k in have for k in want), [*dict.fromkeys(map(_group, extra)), *rest], untouched)
 
-# %% ../../nbs/11_weights.ipynb #c038
+# %% ../../nbs/11_weights.ipynb #c040
 def _encoder_name(state:dict[str,Tensor], name:str) -> str:
     "The encoder whose parameters have the shapes in the file"
     have = {k:tuple(v.shape) for k,v in state.items() if k.startswith('backbone.') and not _is_extra(k)}
@@ -236,7 +243,7 @@ _signs = (('linear_pred.','segformer'), ('psp_modules.','upernet'), ('c1_bottlen
     ('fuse_layer.aspp_modules.1.depthwise_conv.','daformer'), ('fuse_layer.aspp_modules.','daformer_aspp'), ('fuse_layer.in_conv.','daformer_isa'),
     ('fuse_layer.conv.','daformer_conv1'), ('aspp_modules.3.conv.','deeplabv2_four'), ('aspp_modules.0.conv.','deeplabv2')) # the first that occurs
 
-# %% ../../nbs/11_weights.ipynb #c039
+# %% ../../nbs/11_weights.ipynb #c041
 def _head(state:dict[str,Tensor], name:str) -> dict: # decoder, num_classes, channels
     "Sizes of a decoder from its tensors, names without prefix"
     dec = next((d for sign,d in _signs if any(k.startswith(sign) for k in state)), None)
@@ -262,7 +269,7 @@ def inspect_published(source:str|os.PathLike|dict, which:str='model') -> dict: #
     state,_,notes,name = published_network(source, which)
     return _network_config(state, notes, name)
 
-# %% ../../nbs/11_weights.ipynb #c044
+# %% ../../nbs/11_weights.ipynb #c046
 def _write(tensors:dict[str,Tensor], path:str|os.PathLike, meta:dict) -> None:
     "Write a safetensors file in one go"
     path = Path(path)
@@ -287,7 +294,7 @@ def save_checkpoint(path:str|os.PathLike, model:nn.Module, # of `build_model`
     state = {k:v.half() if half and v.is_floating_point() else v for k,v in model.state_dict().items()}
     _write(state, path, {'format':'hrda_nb', 'model':model.config} | (meta or {}))
 
-# %% ../../nbs/11_weights.ipynb #c045
+# %% ../../nbs/11_weights.ipynb #c047
 def _our_meta(notes:dict, name:str) -> dict:
     "The JSON in the header of a checkpoint of ours"
     try: meta = {k:json.loads(v) for k,v in notes.items()}
@@ -310,7 +317,7 @@ def load_checkpoint(path:str|os.PathLike, # file, folder with model.safetensors,
     model.load_state_dict(state, strict=False) # checked above
     return model.to(device).eval(), {k:v for k,v in meta.items() if k!='crc32'}
 
-# %% ../../nbs/11_weights.ipynb #c050
+# %% ../../nbs/11_weights.ipynb #c052
 @cache
 def sample_model(which:str='adapted', # or 'source_only'
 ) -> tuple[nn.Module,dict]: # shared by all who ask: deepcopy it before changing it; and its meta, see `load_checkpoint`
@@ -318,7 +325,7 @@ def sample_model(which:str='adapted', # or 'source_only'
     if which not in ('adapted','source_only'): raise UserError(f"no sample model is called {which!r}: choose adapted or source_only")
     return load_checkpoint(samples_dir()/'checkpoints'/f'{which}.safetensors')
 
-# %% ../../nbs/11_weights.ipynb #c056
+# %% ../../nbs/11_weights.ipynb #c058
 def _classes_of(notes:dict, num_classes:int) -> dict|None:
     "The class table in a published file's notes; Cityscapes, with its raw ids, for its names or for 19 classes without any"
     names,palette = notes.get('CLASSES'),notes.get('PALETTE')
@@ -334,15 +341,15 @@ def import_published(source:str|os.PathLike, out:str|os.PathLike, # .safetensors
     config = _network_config(state, notes, name)
     recipe = {k:notes[k] for k in ('iter','config') if isinstance(notes.get(k), (int,str))} | dict(imported_from=name, network=which)
     if 'arch' not in config:
-        kept = {k[9:]:v for k,v in state.items() if not _is_extra(k)}
+        kept = {k[9:]:v for k,v in state.items() if k.startswith('backbone.') and not _is_extra(k)}
         _write(kept, out, dict(format='hrda_nb encoder', encoder=config['encoder'], recipe=recipe))
-        return LoadReport(name, which, len(kept), [*dict.fromkeys(_group(k) for k in state if _is_extra(k)), *rest])
+        return LoadReport(name, which, len(kept), [*dict.fromkeys(_group(k) for k in state if k[9:] not in kept), *rest])
     model = build_model(**config)
     report = load_published(model, state)
     save_checkpoint(out, model, dict(classes=classes.as_dict() if classes else _classes_of(notes, config['num_classes']), recipe=recipe))
     return LoadReport(name, which, report.loaded, report.extra+rest, report.untouched)
 
-# %% ../../nbs/11_weights.ipynb #c064
+# %% ../../nbs/11_weights.ipynb #c068
 _card = '''---
 library_name: hrda_nb
 pipeline_tag: image-segmentation
@@ -352,7 +359,7 @@ Semantic segmentation with domain adaptation (HRDA). Load with `Pretrained.from_
 {note}
 '''
 
-# %% ../../nbs/11_weights.ipynb #c065
+# %% ../../nbs/11_weights.ipynb #c069
 class Pretrained(nn.Module, ModelHubMixin):
     "A model with its meta data, to be shared: `save_pretrained`, `push_to_hub`, `Pretrained.from_pretrained`"
     def __init__(self, model:nn.Module, meta:dict|None=None):
@@ -374,7 +381,7 @@ class Pretrained(nn.Module, ModelHubMixin):
         note = '' if free else 'Its encoder may stem from NVIDIA\'s SegFormer weights, whose licence forbids commercial use; so is this model.'
         return ModelCard(_card.format(licence='apache-2.0' if free else 'other', note=note))
 
-# %% ../../nbs/11_weights.ipynb #c070
+# %% ../../nbs/11_weights.ipynb #c074
 class _FusedLogits(nn.Module):
     "Picture in, class scores at its size out"
     def __init__(self, model:nn.Module):
@@ -389,7 +396,7 @@ def _onnx_answer(path:Path, images:Tensor) -> Tensor:
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return torch.from_numpy(session.run(None, {'images':images.numpy()})[0])
 
-# %% ../../nbs/11_weights.ipynb #c071
+# %% ../../nbs/11_weights.ipynb #c075
 @torch.no_grad()
 def export_onnx(model:nn.Module, path:str|os.PathLike, size:tuple[int,int], # (H,W) of the pictures
     tolerance:float=1e-4, # largest difference of logits allowed, for logits up to 1 in size; relative above
