@@ -83,6 +83,14 @@ def serve(root, state):
                "--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={root}"]
     with serving(command, env, state/"lab.log", f"http://127.0.0.1:{port}/api"): yield f"http://127.0.0.1:{port}"
 
+@contextmanager
+def serve_pages(state):
+    "The classroom pages, started as a user starts them; yields their address and the server's log"
+    port = free_port()
+    command = [sys.executable, "-c", "import sys; from hrda_nb.cli import main; sys.exit(main())", "lab", "--classroom", "--no-browser", "--ip", "127.0.0.1", "--port", str(port)]
+    env = {"JUPYTER_CONFIG_DIR": str(state/"config"), "JUPYTER_RUNTIME_DIR": str(state/"runtime"), "OMP_NUM_THREADS": "1"}
+    with serving(command, env, state/"pages.log", f"http://127.0.0.1:{port}/"): yield f"http://127.0.0.1:{port}", state/"pages.log"
+
 def _wait_until(works, seconds, complaint):
     end = time.time() + seconds
     while time.time() < end:
@@ -127,6 +135,14 @@ def screenshot(page, name):
     "Kept for a person to look at"
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS/f"{name}.png")
+
+def sent_elsewhere(page, action):
+    "Addresses outside this machine that a page asks for; what its Content-Security-Policy refuses is never sent"
+    asked, refused = [], []
+    page.on("request", lambda r: asked.append(r.url))
+    page.on("requestfailed", lambda r: refused.append(r.url) if r.failure == "csp" else None)
+    action()
+    return sorted({u for u in asked if not u.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))} - set(refused))
 
 def picture(canvas):
     "What a canvas shows: (H,W,3) uint8"

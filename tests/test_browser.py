@@ -5,17 +5,31 @@ import browser
 import notebooks
 import numpy as np
 import pytest
+from notebooks import ROOT
+from PIL import Image
+
+from hrda_nb.data.labels import cityscapes
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    "A page, and the address of a JupyterLab that serves a copy of the notebooks"
+def page():
+    "A page of a browser"
     executable = browser.find()
     if not executable:
         assert not os.environ.get("CI"), "CI needs a browser: install Chromium"
         pytest.skip("no Chromium: install one, name one in HRDA_BROWSER, or run playwright install chromium")
+    with browser.open_page(executable) as page: yield page
+
+@pytest.fixture(scope="module")
+def lab(page, tmp_path_factory):
+    "A page, and the address of a JupyterLab that serves a copy of the notebooks"
     home = tmp_path_factory.mktemp("lab")
     browser.copy_notebooks(home/"nbs")
-    with browser.serve(home/"nbs", home) as url, browser.open_page(executable) as page: yield page, url, home/"nbs"
+    with browser.serve(home/"nbs", home) as url: yield page, url, home/"nbs"
+
+@pytest.fixture(scope="module")
+def pages(page, tmp_path_factory):
+    "A page, the address of the classroom pages, and their server's log"
+    with browser.serve_pages(tmp_path_factory.mktemp("pages")) as (url, log): yield page, url, log
 
 @pytest.mark.parametrize("path", [p for p in notebooks.paths() if "/walkthroughs/" in p])
 def test_walkthrough(path, lab, request):
@@ -111,3 +125,61 @@ def test_widgets_live_and_errors_are_seen(lab):
     wrong = browser.run_notebook(page, url, "wrong.ipynb")
     assert not wrong.ok
     assert "ZeroDivisionError" in wrong.log
+
+def opened(page, url, name):
+    "Open one of Voilà's pages and wait for its first picture"
+    page.goto(f"{url}/voila/render/{name}.ipynb", timeout=120_000)
+    canvas = page.locator("canvas.hrda-canvas").first
+    canvas.wait_for(timeout=60_000)
+    page.wait_for_function("c => c.dataset.drawn", arg=canvas.element_handle())
+    return canvas
+
+def in_palette(pixels, tolerance=24):
+    "Share of the pixels (N,3) that have the colour of a class, but for JPEG"
+    return (np.abs(pixels[:, None].astype(int) - cityscapes.palette).max(-1).min(1) <= tolerance).mean()
+
+def test_explorer(pages, tmp_path):
+    "In Voilà, without internet: slider, click, keys, upload, painting"
+    page, url, _ = pages
+    found = []
+    assert browser.sent_elsewhere(page, lambda: found.append(opened(page, url, "explorer"))) == []
+    canvas, view = found[0], page.locator(".hrda-predictions")
+    opacity = view.locator(".hrda-opacity").get_by_role("slider")
+    part = np.s_[60:360:3, 40:300:3]  # left of the wiper, below the caption
+    with browser.redrawn(canvas): opacity.press("End")
+    colours = browser.picture(canvas)[part].reshape(-1, 3)
+    with browser.redrawn(canvas): opacity.press("Home")
+    street = browser.picture(canvas)[part].reshape(-1, 3)
+    assert in_palette(colours) > .9 > .5 > in_palette(street)
+    photo = next((ROOT/"data_samples/target/val/images").glob(view.locator("select").first.input_value() + ".*"))
+    photo = np.asarray(Image.open(photo).resize((768, 384)))[part].reshape(-1, 3)
+    assert np.abs(street.astype(int) - photo).mean() < 6
+    browser.screenshot(page, "explorer")
+
+    pixel = view.locator(".hrda-pixel")
+    browser.click(page, canvas, 200, 100)
+    pixel.filter(has_text="row 200, column 100").wait_for(timeout=10_000)
+    page.keyboard.press("ArrowRight")
+    pixel.filter(has_text="row 200, column 104").wait_for(timeout=10_000)
+
+    def upload(file):
+        with page.expect_file_chooser() as chooser: view.get_by_role("button", name="own picture").click()
+        chooser.value.set_files(file)
+    Image.new("RGB", (300, 200), (250, 120, 0)).save(tmp_path/"mine.png")
+    with browser.redrawn(canvas): upload(tmp_path/"mine.png")
+    orange = browser.picture(canvas)
+    assert orange.shape == (200, 300, 3)
+    assert np.abs(orange[60:190, 20:100].astype(int) - (250, 120, 0)).max() < 12
+    (tmp_path/"letter.txt").write_text("dear")
+    upload(tmp_path/"letter.txt")
+    view.locator(".hrda-words", has_text="cannot be read as a picture").wait_for(timeout=10_000)
+
+    page.get_by_role("tab", name="fusion").click()
+    fusion = page.locator(".hrda-fusion")
+    attention, fused = (fusion.locator(f".hrda-{n} canvas") for n in ("attention", "fused"))
+    fused.wait_for(timeout=60_000)
+    page.wait_for_function("c => c.dataset.drawn", arg=fused.element_handle())
+    before = browser.picture(fused)
+    with browser.redrawn(fused): browser.drag(page, attention, (150, 100), (150, 600), (250, 600), (250, 100))
+    assert (np.abs(browser.picture(fused).astype(int) - before).max(-1) > 60).sum() > 50
+    browser.screenshot(page, "explorer_fusion")

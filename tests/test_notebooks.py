@@ -121,7 +121,7 @@ def test_a_failing_notebook_fails(tmp_path, monkeypatch):
     assert not bad.ok and "ZeroDivisionError" in bad.log
     assert (flagged.cells, flagged.skipped) == (0, 1)
 
-IN_BROWSER = {p for p in PATHS if "/walkthroughs/" in p} if browser.find() else set()  # test_browser.py runs them, nothing runs twice
+IN_BROWSER = {p for p in PATHS if "/walkthroughs/" in p or "/apps/" in p} if browser.find() else set()  # test_browser.py runs them, nothing runs twice
 
 @pytest.mark.parametrize("executed", sorted(set(PATHS) - IN_BROWSER))
 def test_runs(executed, run_notebook):
