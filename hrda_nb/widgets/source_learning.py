@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['bar_chart', 'presence', 'drawn_tile', 'RareClassView', 'explore_rare_classes', 'cell_distances', 'encoder_view',
            'imagenet_encoder_of', 'distances', 'over', 'thing_picture', 'distance_picture', 'colour_bar', 'thing_cells',
-           'class_means', 'FeatureDistanceView', 'explore_feature_distance']
+           'most_things', 'class_means', 'FeatureDistanceView', 'explore_feature_distance']
 
 # %% ../../nbs/26f_source_learning.ipynb #c003
 from collections.abc import Sequence
@@ -40,15 +40,15 @@ def bar_chart(names:Sequence[str],
               alt:str=""
              ) -> str: # SVG
     "A row of bars for each name."
-    left, wide, step, parts = 122, 190, 21, []
+    left, wide, step, parts = 108, 160, 21, []
     for i, (title, values) in enumerate(columns.items()):
         x, best = left+i*wide, top or max([*np.nan_to_num(values), *(ticks or {}).get(title, ()), 1e-9])
         parts.append(svg_text(x, 15, title, style='font-weight="bold"'))
         for j, (v, c) in enumerate(zip(np.nan_to_num(values), colours)):
-            y, w = 24+j*step, max(v/best*(wide-75), 0)
+            y, w = 24+j*step, max(v/best*(wide-62), 0)
             parts.append(f'<rect x="{x}" y="{y}" width="{w:.1f}" height="{step-5}" fill="rgb({c[0]},{c[1]},{c[2]})" stroke="#444"/>')
-            if ticks and title in ticks: parts.append(f'<path d="M{x+ticks[title][j]/best*(wide-75):.1f} {y-2}v{step-1}" stroke="black" stroke-width="2.5"/>')
-            parts.append(svg_text(x+(wide-75)*max(v, (ticks or {}).get(title, [0]*len(names))[j])/best+6, y+13, texts[title][j]))
+            if ticks and title in ticks: parts.append(f'<path d="M{x+ticks[title][j]/best*(wide-62):.1f} {y-2}v{step-1}" stroke="black" stroke-width="2.5"/>')
+            parts.append(svg_text(x+(wide-62)*max(v, (ticks or {}).get(title, [0]*len(names))[j])/best+6, y+13, texts[title][j]))
     parts += [svg_text(left-6, 37+j*step, n, "end") for j, n in enumerate(names)]
     return svg_chart(left+wide*len(columns), 28+step*len(names), parts, alt)
 
@@ -102,7 +102,7 @@ def _draw_rare_classes(v:View) -> None:
     share, p, evenly = v.counts.sum(0)/v.counts.sum(), np.zeros(k), (v.counts > v.pixels.value).mean(0)
     p[sampler.classes] = sampler.probabilities
     shown, order = presence(v.counts, sampler, v.pixels.value), np.argsort(-share, kind="stable")
-    columns = {"share of the pixels": share[order], "drawn with P(c)": p[order], "present in draws": shown[order]}
+    columns = {"share of pixels": share[order], "drawn with P(c)": p[order], "present in draws": shown[order]}
     v.chart.value = bar_chart([v.classes.names[c] for c in order], v.classes.palette[order], columns, {t: [percent(x) for x in values] for t, values in columns.items()},
                               {"present in draws": evenly[order]}, alt=f"At temperature {v.temperature.value:.3g} the likeliest class is {v.classes.names[p.argmax()]} with {percent(p.max())}")
     strip = _strip([v.tile(i, c, v.safe.value) for c, i in drawn])
@@ -119,7 +119,7 @@ def _rare_class_controls(v:View, min_pixels:int) -> None:
     v.pixels = widgets.SelectionSlider(options=sizes, value=min_pixels, description="more pixels than", tooltip="a picture may be drawn for a class if it shows more pixels of it; published: 3000",
                                        style=wordy, layout=widgets.Layout(width="24em"))
     v.again = widgets.Button(description="draw again", icon="random", tooltip="six other draws")
-    v.canvas, v.chart = named_canvas("drawn"), widgets.HTML(layout=widgets.Layout(width="46%", min_width="420px"))
+    v.canvas, v.chart = named_canvas("drawn"), widgets.HTML(layout=widgets.Layout(width="50%", min_width="420px"))
     v.chart.add_class("hrda-rare-class-chart")
 
 # %% ../../nbs/26f_source_learning.ipynb #c018
@@ -134,7 +134,7 @@ class RareClassView(View):
         self.tile = lru_cache(128)(lambda i, c, safe: drawn_tile(*self.small(i), c, self.classes))
         _rare_class_controls(self, min_pixels)
         title = widgets.HTML("<b>drawn</b>: the class that each picture was drawn for, in colour and outlined")
-        super().__init__(Scenes(nn.Identity(), self.source, classes), [self.temperature, self.pixels, self.again], [row(self.chart, panel(title, self.canvas, "53%"))], "rare-classes")
+        super().__init__(Scenes(nn.Identity(), self.source, classes), [self.temperature, self.pixels, self.again], [row(self.chart, panel(title, self.canvas))], "rare-classes")
         self.picker.layout.display = self.upload.layout.display = "none"
         self.again.on_click(self._again); self.watch(self.temperature, self.pixels); self.refresh()
     def _again(self, _:widgets.Button) -> None: self.seed += 1; self.refresh()
@@ -230,6 +230,15 @@ def thing_cells(truth:np.ndarray|None, # (H,W) class index or 255
     small = small_label(torch.from_numpy(np.array(truth))[None], shape, ratio, classes.num_classes)
     return small[0].numpy(), thing_mask(small, classes.thing_ids)[0].numpy()
 
+def most_things(scenes:Scenes, ratio:float=.75, among:int=12 # pictures that are looked at
+               ) -> str: # its name
+    "The picture with the most cells that count, to begin with."
+    def count(name:str) -> int:
+        truth = scenes.scene(name).truth
+        return 0 if truth is None else int(thing_cells(truth, tuple(max(n//64, 1) for n in truth.shape), ratio, scenes.classes)[1].sum())
+    return max(scenes.names[:among], key=count)
+
+# %% ../../nbs/26f_source_learning.ipynb #c032
 def class_means(cells:np.ndarray, # (h,w)
                 small:np.ndarray, # (h,w) class of each cell, 255: none
                 things:np.ndarray # (h,w) bool
@@ -237,7 +246,7 @@ def class_means(cells:np.ndarray, # (h,w)
     "Mean distance of every thing that counts."
     return {int(c): float(cells[things & (small == c)].mean()) for c in np.unique(small[things])}
 
-# %% ../../nbs/26f_source_learning.ipynb #c033
+# %% ../../nbs/26f_source_learning.ipynb #c034
 def _tell_cell(v:View, scene:Scene, cells:dict[str, np.ndarray], small:np.ndarray, things:np.ndarray) -> None:
     "The cell that was clicked, in words and marked."
     (H, W), (h, w) = scene.image.shape[:2], small.shape
@@ -255,7 +264,7 @@ def _distance_words(cells:dict[str, np.ndarray], things:np.ndarray, truth:np.nda
     missing = "This picture has no truth, so nobody knows where its things are." if truth is None else "" if things.any() else "No cell counts: the loss is 0 for this picture."
     return f"Mean distance: {words}. {missing}"
 
-# %% ../../nbs/26f_source_learning.ipynb #c034
+# %% ../../nbs/26f_source_learning.ipynb #c035
 def _thing_bars(v:View, cells:dict[str, np.ndarray], small:np.ndarray, things:np.ndarray) -> str: # SVG
     "Mean distance of each thing that counts, by network."
     means = {n: class_means(c, small, things) for n, c in cells.items()}
@@ -263,7 +272,7 @@ def _thing_bars(v:View, cells:dict[str, np.ndarray], small:np.ndarray, things:np
     columns, names = {n: [m[c] for c in there] for n, m in means.items()}, [v.classes.names[c] for c in there]
     return bar_chart(names, v.classes.palette[there], columns, {n: [f"{x:.2f}" for x in m] for n, m in columns.items()}, top=max(map(max, columns.values())), alt="mean distance of each thing, by network") if there else ""
 
-# %% ../../nbs/26f_source_learning.ipynb #c035
+# %% ../../nbs/26f_source_learning.ipynb #c036
 def _draw_feature_distance(v:View) -> None:
     "Everything that depends on the controls."
     scene, cells = v.scene(v.picker.value), {n: v.cells(n, v.picker.value) for n in v.models}
@@ -280,7 +289,7 @@ def _draw_feature_distance(v:View) -> None:
     v.words.value = _distance_words(cells, things, scene.truth)
     v.show_legend(classes_in(small[things])); _tell_cell(v, scene, cells, small, things)
 
-# %% ../../nbs/26f_source_learning.ipynb #c036
+# %% ../../nbs/26f_source_learning.ipynb #c037
 def _feature_distance_controls(v:View) -> None:
     "What can be turned, and where it is shown."
     v.ratio = slider("thing ratio r", .75, .05, 1, .05, "share of a cell that one class must fill; published: 0.75", "24em")
@@ -290,7 +299,7 @@ def _feature_distance_controls(v:View) -> None:
     v.bar, v.chart, v.cell = (widgets.HTML() for _ in range(3))
     v.chart.add_class("hrda-distance-chart"); v.cell.add_class("hrda-pixel")
 
-# %% ../../nbs/26f_source_learning.ipynb #c037
+# %% ../../nbs/26f_source_learning.ipynb #c038
 class FeatureDistanceView(View):
     "See `explore_feature_distance`."
     draw = _draw_feature_distance
@@ -304,10 +313,11 @@ class FeatureDistanceView(View):
         maps = [panel(self.map_titles[n], c) for n, c in self.maps.items()]
         super().__init__(scenes, [self.ratio, self.only], [row(panel(self.title, self.things), *maps, side), self.cell], "feature-distance")
         for canvas in (self.things, *self.maps.values()): canvas.on("click", self._point)
-        self.watch(self.ratio, self.only); self.refresh()
+        self.watch(self.ratio, self.only)
+        self.picker.value = most_things(scenes); self.refresh()
     def _point(self, y:int, x:int) -> None: self.at = y, x; self.refresh()
 
-# %% ../../nbs/26f_source_learning.ipynb #c038
+# %% ../../nbs/26f_source_learning.ipynb #c039
 def explore_feature_distance(model:Models=None, # a model, a checkpoint, a dict of several by name; None: the sample's, before and after adaptation
                              pictures:Pictures=None, # pictures with labels where things are to be told; None: source/val of the sample
                              classes:ClassTable|None=None, # None: the checkpoint's, the pictures' or Cityscapes
