@@ -274,8 +274,9 @@ class Scenes:
         truth = item["label"].numpy() if "label" in item else None
         return Scene(name, *shrunk(as_rgb(item["image"]), truth, self.max_side))
     def seen(self, name:str) -> Seen:
-        "What the model says about a picture: computed once, kept while it is among the last `keep`."
+        "What the model says about a picture: computed once, kept while it is among the last `keep`. Raises `UserError` for classes that are not the model's."
         if name not in self._seen: self._seen[name] = look(self.model, self.scene(name))
+        if (k := len(self._seen[name].logits["fused"])) != (n := self.classes.num_classes): raise UserError(f"the model knows {k} classes, the class table {n}: give the table it was trained with")
         self._seen.move_to_end(name)
         while len(self._seen) > self.keep: self._seen.popitem(last=False)
         return self._seen[name]

@@ -286,7 +286,7 @@ class PredictionsView(View):
         self.view = toggles("view", views, [VIEWS[v] for v in views], "hrda-choice", "fused")
         self.compare = control(widgets.Dropdown, "compare with", "a second view, right of the wiper", "hrda-compare", "17em", options=["off", *views], value="picture")
         self.opacity = control(widgets.FloatSlider, "opacity", "of the colours over the picture", "hrda-opacity", "17em", value=.7, min=0, max=1, step=.05, readout_format=".0%")
-        self.filter = control(widgets.SelectMultiple, "", "colour only these classes; Ctrl or Shift for several", "hrda-filter", "100%", options=names, rows=9)
+        self.filter = control(widgets.SelectMultiple, "", "colour only these classes; Ctrl or Shift for several", "hrda-filter", "95%", options=names, rows=9)
         self.everything = control(widgets.Button, "all classes", "colour all classes again", "hrda-all", "8em")
         self.canvas, self.pixel, self.key = Canvas(wiper=.6), tagged(widgets.HTML(), "hrda-pixel"), tagged(widgets.HTML(), "hrda-key")
         side = [self.pixel, widgets.HBox([widgets.HTML("<b>show only</b>"), self.everything], layout=widgets.Layout(justify_content="space-between")), self.filter]
@@ -313,6 +313,7 @@ class PredictionsView(View):
         return captioned(render_view(self.drawn, view, self.classes, self.opacity.value, self.filter.value), view, right)
     def ask(self, y:int, x:int) -> None:
         "Mark a pixel and show its vote."
+        if self.drawn is None: return
         self.at, self.canvas.marks = (y, x), [dict(y=y, x=x)]
         self.pixel.value = vote_html(self.drawn, y, x, self.classes)
 
@@ -490,7 +491,7 @@ class FusionView(View):
         self.drawn, self.scores = seen, {"learned" if v == "fused" else v: s for v, s in view_scores(seen, self.classes.num_classes).items()}
         for canvas in (self.attention, self.fused, self.changed): canvas.shape, canvas.marks = list(seen.scene.image.shape[:2]), []; canvas.show(seen.scene.image, seen.scene.name)
         self.result, self.panel.value, self.key.value = None, "", change_key(seen.scene.truth is not None)
-        if seen.attention is not None: self.painted = np.full(seen.output.attention.shape[-2:], np.nan, np.float32)
+        self.painted = None if seen.attention is None else np.full(seen.output.attention.shape[-2:], np.nan, np.float32)
     def given(self) -> Tensor: # (1,K or 1,h,w)
         "The attention chosen."
         learned, mode = self.drawn.output.attention, self.mode.value
@@ -508,7 +509,7 @@ class FusionView(View):
         else: self.mode.value = mode
     def stroke(self, points:list, start:bool) -> None: # [[y, x], ...] in pixels, since the stroke began
         "Paint."
-        if self.drawn.attention is None: return
+        if self.painted is None: return
         cell = self.drawn.output.padded[0]/self.painted.shape[0]
         self.painted = paint(self.painted, [((y+.5)/cell, (x+.5)/cell) for y, x in points], self.brush.value/2/cell, COLOURS[self.colour.value])
         self.switch("painted")
