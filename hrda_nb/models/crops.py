@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ..data.transforms import Box # (y1, y2, x1, x2) in pixels, y2 and x2 excluded
 from .decoders import resize
 
-# %% ../../nbs/08_crops.ipynb #c006
+# %% ../../nbs/08_crops.ipynb #c007
 def crop(x:Tensor, # (..., H, W) pictures, labels or weights
          box:Box   # in pixels of `x`
         ) -> Tensor: # (..., y2-y1, x2-x1), a view
@@ -20,7 +20,7 @@ def crop(x:Tensor, # (..., H, W) pictures, labels or weights
     y1, y2, x1, x2 = box
     return x[..., y1:y2, x1:x2]
 
-# %% ../../nbs/08_crops.ipynb #c009
+# %% ../../nbs/08_crops.ipynb #c010
 def _offset(margin:int, divisible:int, exact:bool, rng:Any) -> int:
     "One offset in [0, margin], a multiple of `divisible`."
     n = margin//divisible + 1 if exact else (margin+1)//divisible
@@ -39,7 +39,7 @@ def random_box(size:tuple[int, int],   # (H, W) of the context crop in pixels
     y, x = _offset(H-h, divisible, exact, rng), _offset(W-w, divisible, exact, rng)
     return y, y+h, x, x+w
 
-# %% ../../nbs/08_crops.ipynb #c014
+# %% ../../nbs/08_crops.ipynb #c015
 def scaled_box(box:Box, # in picture pixels
                stride:int # pixels per cell of the map
               ) -> Box: # in cells, rounded down
@@ -62,14 +62,14 @@ def insert(x:Tensor, # (B, C, h, w) logits of the detail crop
     (H, W), (y1, y2, x1, x2) = size, box
     return F.pad(x, (x1, W-x2, y1, H-y2))
 
-# %% ../../nbs/08_crops.ipynb #c017
+# %% ../../nbs/08_crops.ipynb #c018
 def context_view(images:Tensor, # (B, 3, H, W), H and W even
                  factor:int=2   # downsampling s
                 ) -> Tensor:    # (B, 3, H/s, W/s)
     "The downsampled context crop (HRDA, x_c)."
     return resize(images, (images.shape[-2]//factor, images.shape[-1]//factor))
 
-# %% ../../nbs/08_crops.ipynb #c020
+# %% ../../nbs/08_crops.ipynb #c021
 def pad_to_multiple(images:Tensor, # (B, 3, H, W) in [0,1]
                     multiple:int|tuple[int, int],  # what the sides of the result divide by; a pair for (height, width)
                     colour:Tensor  # (1, 3, 1, 1) or (3, 1, 1) fill
