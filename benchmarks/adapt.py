@@ -1,6 +1,6 @@
 """Source-only against adapted on a real pair of domains, over several seeds: the table, IoU of every class and the curves.
 
-    python benchmarks/adapt.py DATA [--recipe mini] [--seeds 0] [--short-seeds 1 2] [--runs DIR]
+    python benchmarks/adapt.py DATA [--recipe mini] [--seeds 0 1 2] [--short-seeds 3 4] [--runs DIR]
 
 DATA holds source/train, target/train (unlabelled) and target/val (labelled, for reporting only). Trainings go to --runs (an interrupted one goes on),
 figures to benchmarks/NAME.json and, as a page, to benchmarks/NAME.md. Every row is the last checkpoint; each look at target/val is in its run's metrics.csv."""
@@ -25,8 +25,8 @@ class Args:
     data:Annotated[Path, tyro.conf.Positional] # folder with source/train, target/train, target/val
     recipe:str = "mini"
     name:str = "idda_to_camvid"     # of the result files
-    seeds:tuple[int, ...] = (0,)    # full length
-    short_seeds:tuple[int, ...] = (1, 2) # of short_steps, for the spread where time is short
+    seeds:tuple[int, ...] = (0, 1, 2) # full length
+    short_seeds:tuple[int, ...] = () # of short_steps, for the spread where time is short
     short_steps:int = 1000
     runs:Path = Path("runs")        # where trainings go
     device:str = "auto"
@@ -102,7 +102,7 @@ if __name__ == "__main__":
             for name, r in (("source-only", source_only(recipe)), ("adapted", recipe))}
     norm = {f"{s} ({n} steps)": target_norm(args, replace(source_only(recipe), seed=s, steps=n), args.runs/f"source_only_{s}", args.runs/f"target_norm_{s}") for s, n in lengths.items()}
     rows = {"source-only": rows["source-only"], TARGET_NORM: norm, "adapted": rows["adapted"]}
-    result = dict(name=args.name, command=f"python benchmarks/adapt.py DATA --recipe {args.recipe} --seeds {numbers(args.seeds)} --short-seeds {numbers(args.short_seeds)} --short-steps {args.short_steps}", recipe_name=args.recipe,
+    result = dict(name=args.name, command=f"python benchmarks/adapt.py DATA --recipe {args.recipe} --seeds {numbers(args.seeds)}" + (f" --short-seeds {numbers(args.short_seeds)} --short-steps {args.short_steps}" if args.short_seeds else ""), recipe_name=args.recipe,
         about="Last checkpoints, never chosen on target labels. Rows differ in nothing but the adaptation: same network, crops, sampling, source augmentation, schedule and steps. "
         + ("The adapted row reports the teacher, whose BatchNorm averages are the target's; source-only has the source's. " if recipe.report == "teacher" else "") + args.note,
         machine=machine(),
