@@ -268,7 +268,7 @@ def _pseudo_label_controls(v:View, teachers:Sequence[str]) -> None:
     v.published = widgets.Button(description="HRDA's margins", tooltip="as published for Cityscapes, where the own car is below and the edges are bent")
     v.left, v.right, v.at = named_canvas("pseudo-labels-left"), named_canvas("pseudo-labels-right"), None
     v.left_title, v.right_title = widgets.HTML("<b>pseudo-labels</b>: confident in colour, the others grey"), widgets.HTML()
-    v.chart, v.pixel = widgets.HTML(layout=widgets.Layout(width="472px")), widgets.HTML()
+    v.chart, v.pixel = widgets.HTML(layout=widgets.Layout(width="58%", min_width="420px")), widgets.HTML()
     v.chart.add_class("hrda-threshold-chart"); v.pixel.add_class("hrda-pixel")
 
 # %% ../../nbs/26d_self_training.ipynb #c033
@@ -394,7 +394,7 @@ def _class_mix_controls(v:View) -> None:
     v.counts = menu("a pseudo-label counts", WEIGHTS, "weight of the target's pixels", "34em")
     v.switches, v.switch_box = {}, row(justify="flex-start")
     v.switch_box.add_class("hrda-switches")
-    titles = dict(source="source: click a class to paste it", target="target", mixed="mixed picture", label="mixed label", weight="weight: dark 0, bright 1")
+    titles = dict(source="source: click a class to paste it", target="target", weight="weight of the mixture: dark 0, bright 1", mixed="mixed picture", label="mixed label")
     v.canvases, v.titles = {n: named_canvas(f"class-mix-{n}") for n in titles}, {n: widgets.HTML(f"<b>{t}</b>") for n, t in titles.items()}
 
 # %% ../../nbs/26d_self_training.ipynb #c054
@@ -428,7 +428,7 @@ class ClassMixView(_Choosing, View):
         self.taught = lru_cache(12)(lambda name: teach(scenes.model, scenes.scene(name)))
         self.cut = lru_cache(2)(lambda name, size: covering(*small_pair(self.source, self.source.names.index(name), scenes.max_side), size))
         _class_mix_controls(self)
-        widths = dict.fromkeys(("source", "target"), "49%")
+        widths = dict.fromkeys(("mixed", "label"), "49%")
         super().__init__(scenes, [self.street, self.shuffle, self.nothing, widgets.HBox([self.jitter, self.strength]), widgets.HBox([self.blur, self.sigma]), self.counts],
                          [self.switch_box, row(*[panel(self.titles[n], c, widths.get(n, "32.5%")) for n, c in self.canvases.items()])], "class-mix")
         self.picker.description = "target"
