@@ -6,10 +6,11 @@
 __all__ = ['CONTEXT', 'DETAIL', 'LOOKS', 'PANELS', 'REPAIRED', 'SPOILED', 'OTHER', 'NEAR', 'EDGES', 'WINDOWS', 'BOX_COLOURS',
            'cell_size', 'crop_sizes', 'place_box', 'crop_views', 'inside', 'inserted_view', 'given_up', 'CropLabels',
            'crop_output', 'look_at_crops', 'enlarged', 'dimmed', 'draw_lines', 'draw_cells', 'paint', 'crop_panels',
-           'right', 'crop_words', 'titled', 'CropsView', 'explore_crops', 'overlap_count', 'Passes', 'picture_windows',
-           'count_passes', 'seams', 'seam_jumps', 'seam_distance', 'Windowed', 'WindowRuns', 'detail_windows',
-           'whole_windows', 'opinions', 'heard_words', 'change_map', 'by_distance', 'some', 'count_picture', 'bars',
-           'Setting', 'setting_row', 'table', 'window_words', 'WindowsView', 'seam_bars', 'explore_windows']
+           'right', 'crop_words', 'titled', 'limit', 'CropsView', 'explore_crops', 'overlap_count', 'Passes',
+           'picture_windows', 'count_passes', 'seams', 'seam_jumps', 'seam_distance', 'Windowed', 'WindowRuns',
+           'detail_windows', 'whole_windows', 'opinions', 'heard_words', 'change_map', 'by_distance', 'some',
+           'count_picture', 'bars', 'Setting', 'setting_row', 'table', 'window_words', 'WindowsView', 'seam_bars',
+           'explore_windows']
 
 # %% ../../nbs/26c_crops.ipynb #c003
 from collections import Counter
@@ -227,14 +228,18 @@ def titled(title:widgets.HTML, canvas:Canvas, width:str="24.5%") -> widgets.VBox
     "A canvas below its name."
     return widgets.VBox([title, canvas], layout=widgets.Layout(width=width, min_width="15em"))
 
+def limit(slider:widgets.IntSlider, most:int) -> None:
+    "A slider that ends where the picture does."
+    if slider.max != (most := max(slider.min, most)): slider.max = most
+
 class CropsView(View):
     "Two boxes on a street, and what the network gets of each."
     def __init__(self, scenes:Scenes):
         detail = getattr(scenes.model, "detail_size", (256, 256))
         self.cell, self.ratio, self.rng = cell_size(scenes.model), detail[1]/detail[0], np.random.default_rng(0)
-        self.height = widgets.IntSlider(2*detail[0], min=8*self.cell, max=1024, step=4*self.cell, description="context")
+        self.height = widgets.IntSlider(2*detail[0], min=8*self.cell, max=1024, step=4*self.cell, description="context", layout=widgets.Layout(width="17em"))
         self.height.tooltip = "height of the context crop in pixels"
-        self.share = widgets.SelectionSlider(options=[("¼", .25), ("½", .5), ("¾", .75), ("whole", 1.)], value=.5, description="detail")
+        self.share = widgets.SelectionSlider(options=[("¼", .25), ("½", .5), ("¾", .75), ("whole", 1.)], value=.5, description="detail", layout=widgets.Layout(width="15em"))
         self.share.tooltip = "share of the context crop's sides that the detail crop has"
         self.look = widgets.ToggleButtons(options=LOOKS, tooltips=["what the network gets", "what it says", "labels over pixels", "how much each view counts: dark nothing, bright all"])
         self.look.style.button_width = "5em"
@@ -287,6 +292,7 @@ class CropsView(View):
         return self._seen[1]
     def draw(self) -> None:
         "Street, panels and words."
+        limit(self.height, self.scene.image.shape[0])
         context_box, detail_box = self.boxes()
         labels = self.labels(context_box, detail_box) if self.look.value != "pixels" else None
         self.draw_street(context_box, detail_box)
@@ -311,12 +317,12 @@ class CropsView(View):
         if self.grid.value: draw_cells(picture, scale*self.cell/(2 if name == "detail" else 1))
         canvas.shape = list(picture.shape[:2])
         canvas.boxes = [dict(zip(("y1", "y2", "x1", "x2"), (round(v*scale) for v in box)), name="detail", colour=DETAIL, drag=False)] if whole else []
-        size = f"{(picture.shape[0]/scale)/(1 if name in ('detail', 'inserted') else 2):.0f}×{(picture.shape[1]/scale)/(1 if name in ('detail', 'inserted') else 2):.0f} pixels"
+        size = f"{(picture.shape[0]/scale)/(1 if name in ('detail', 'inserted') else 2):.0f}×{(picture.shape[1]/scale)/(1 if name in ('detail', 'inserted') else 2):.0f} px"
         self.titles[name].value = f"<b>{PANELS[name][0]}</b> {size}"
         canvas.show(picture, f"{PANELS[name][1]}, {size}, shown as {self.look.value}")
 
 PANELS = {"context": ("context", "the context crop at half its resolution"), "detail": ("detail", "the detail crop at full resolution"), # name -> title, in words
-          "place": ("same place in the context", "the detail box as the context has it"), "inserted": ("inserted", "the enlarged context with the detail inserted")}
+          "place": ("same place in context", "the detail box as the context has it"), "inserted": ("inserted", "the enlarged context with the detail inserted")}
 
 def explore_crops(model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
                   pictures:Pictures=None,         # a folder, a dataset, pictures; None: the sample's target/val
@@ -622,7 +628,7 @@ class WindowsView(View):
         self.stride = widgets.FloatSlider(.5, min=.25, max=1, step=.125, description="stride", readout_format=".0%", continuous_update=False)
         self.stride.tooltip = "step from one window to the next, as a share of the window; 100 %: side by side"
         self.view = widgets.ToggleButtons(options=["detail", "fused"][1-model.is_hrda:], tooltips=["labels of the detail alone", "labels of the fusion"][1-model.is_hrda:])
-        for buttons, width in ((self.mode, "9em"), (self.view, "4.5em")): buttons.style.button_width = width
+        for buttons, width in ((self.mode, "10em"), (self.view, "4.5em")): buttons.style.button_width = width
         self.run = widgets.Button(description="run", icon="play", tooltip="run the windows, however many", layout=widgets.Layout(width="6em"))
         self.canvases, self.titles = {n: Canvas() for n in WINDOWS}, {n: widgets.HTML() for n in WINDOWS}
         for n, c in self.canvases.items(): c.add_class(f"hrda-windows-{n}")
@@ -664,6 +670,7 @@ class WindowsView(View):
         return found[0], found[1]
     def draw(self) -> None:
         "Four pictures and the table."
+        limit(self.window, self.runs.size[0])
         scene, (side, over) = self.runs.scene, self.settings()
         size, hrda = scene.image.shape[:2], self.scenes.model.is_hrda
         distance = seam_distance(size, *seams(size, side.boxes))
@@ -700,7 +707,7 @@ class WindowsView(View):
     def pixel_words(self, over:Setting) -> str:
         "What the windows say about the pixel clicked."
         if not self.pixel: return ""
-        (y, x), (run, window, stride) = self.pixel, self.key()
+        (y, x), (run, window, _) = self.pixel, self.key()
         words = f"<br>Pixel ({y}, {x}) lies in <b>{over.count[y, x]}</b> windows"
         if not over.found or run is not detail_windows: return words + "."
         heard = opinions(self.runs.cache(window), over.boxes, y, x, self.scenes.model.decoder.stride)
