@@ -6,11 +6,12 @@
 __all__ = ['CONTEXT', 'DETAIL', 'LOOKS', 'PANELS', 'REPAIRED', 'SPOILED', 'OTHER', 'NEAR', 'EDGES', 'WINDOWS', 'BOX_COLOURS',
            'cell_size', 'crop_sizes', 'place_box', 'crop_views', 'inside', 'inserted_view', 'given_up', 'CropLabels',
            'crop_output', 'look_at_crops', 'enlarged', 'dimmed', 'draw_lines', 'draw_cells', 'paint', 'crop_panels',
-           'right', 'crop_words', 'titled', 'limit', 'CropsView', 'explore_crops', 'overlap_count', 'Passes',
-           'picture_windows', 'count_passes', 'seams', 'seam_jumps', 'seam_distance', 'Windowed', 'WindowRuns',
-           'detail_windows', 'whole_windows', 'opinions', 'heard_words', 'change_map', 'by_distance', 'some',
-           'count_picture', 'bars', 'Setting', 'setting_row', 'table', 'window_words', 'WindowsView', 'seam_bars',
-           'explore_windows']
+           'right', 'crop_words', 'framed', 'limit', 'crop_controls', 'street_boxes', 'panel_size', 'panel_boxes',
+           'CropsView', 'explore_crops', 'overlap_count', 'Passes', 'picture_windows', 'count_passes', 'seams',
+           'seam_jumps', 'seam_distance', 'Windowed', 'WindowRuns', 'detail_windows', 'whole_windows', 'opinions',
+           'heard_words', 'change_map', 'by_distance', 'some', 'count_picture', 'bars', 'Setting', 'setting_row',
+           'table', 'window_words', 'window_controls', 'usual_window', 'laid', 'seam_bars', 'window_pictures',
+           'WindowsView', 'explore_windows']
 
 # %% ../../nbs/26c_crops.ipynb #c003
 from collections import Counter
@@ -224,41 +225,72 @@ def crop_words(context_box:Box, detail_box:Box, # in pixels of the picture
     return "<br>".join(words)
 
 # %% ../../nbs/26c_crops.ipynb #c032
-def titled(title:widgets.HTML, canvas:Canvas, width:str="24.5%") -> widgets.VBox:
-    "A canvas below its name."
-    return widgets.VBox([title, canvas], layout=widgets.Layout(width=width, min_width="15em"))
+def framed(names:Sequence[str], # of the canvases
+           view:str,            # canvases get the CSS class hrda-VIEW-NAME
+           width:str            # of each, CSS
+          ) -> tuple[dict[str, Canvas], dict[str, widgets.HTML], widgets.HBox]: # canvases, titles, all of them in a row
+    "Canvases below their titles."
+    canvases, titles = {n: Canvas() for n in names}, {n: widgets.HTML() for n in names}
+    for n, c in canvases.items(): c.add_class(f"hrda-{view}-{n}")
+    columns = [widgets.VBox([titles[n], canvases[n]], layout=widgets.Layout(width=width, min_width="15em")) for n in names]
+    return canvases, titles, widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", justify_content="space-between"))
 
 def limit(slider:widgets.IntSlider, most:int) -> None:
     "A slider that ends where the picture does."
     if slider.max != (most := max(slider.min, most)): slider.max = most
 
+def crop_controls(detail:int, # height of the network's detail crop in pixels
+                  cell:int    # pixels in a cell of the context map
+                 ) -> tuple[widgets.Widget, ...]: # context, detail, look, grid, snap, random
+    "What can be chosen about the crops."
+    wide = lambda w: dict(layout=widgets.Layout(width=w))
+    height = widgets.IntSlider(2*detail, min=8*cell, max=max(1024, 2*detail), step=4*cell, description="context", tooltip="height of the context crop in pixels", **wide("17em"))
+    share = widgets.SelectionSlider(options=[("¼", .25), ("½", .5), ("¾", .75), ("whole", 1.)], value=.5, description="detail", tooltip="share of the context crop's sides that the detail crop has", **wide("15em"))
+    look = widgets.ToggleButtons(options=LOOKS, tooltips=["what the network gets", "what it says", "labels over pixels", "how much each view counts: dark nothing, bright all"])
+    look.style.button_width = "5em"
+    grid = widgets.ToggleButton(description="grid", tooltip="show the cells of the maps", **wide("6em"))
+    snap = widgets.ToggleButton(True, description="snap", tooltip="the detail box moves in whole cells of the context map", **wide("6em"))
+    return height, share, look, grid, snap, widgets.Button(description="random", icon="random", tooltip="boxes as a training step draws them", **wide("8em"))
+
+# %% ../../nbs/26c_crops.ipynb #c034
+PANELS = {"context": ("context", "the context crop at half its resolution"), "detail": ("detail", "the detail crop at full resolution"), # name -> title, in words
+          "place": ("same place in context", "the detail box as the context has it"), "inserted": ("inserted", "the enlarged context with the detail inserted")}
+
+def street_boxes(context_box:Box, detail_box:Box) -> list[dict]: # as `Canvas.boxes`
+    "Both boxes, to be dragged."
+    box = lambda name, b, **more: dict(name=name, label=f"{name} {b[1]-b[0]}×{b[3]-b[2]}", y1=b[0], y2=b[1], x1=b[2], x2=b[3], **more)
+    limits = [context_box[i] for i in (0, 2, 1, 3)]                                    # top, left, bottom, right
+    return [box("context", context_box, colour=CONTEXT), box("detail", detail_box, colour=DETAIL, within=limits, inside="context")]
+
+def panel_size(name:str, # one of `PANELS`
+               context_box:Box, detail_box:Box) -> tuple[int, int]: # (h,w)
+    "How many pixels a panel consists of."
+    box, halved = (context_box if name in ("context", "inserted") else detail_box), 2 if name in ("context", "place") else 1
+    return (box[1]-box[0])//halved, (box[3]-box[2])//halved
+
+def panel_boxes(name:str, width:int, # of the enlarged panel in pixels
+                context_box:Box, detail_box:Box) -> list[dict]: # as `Canvas.boxes`
+    "The detail box where it lies inside a panel."
+    if name not in ("context", "inserted"): return []
+    scale = width/(context_box[3]-context_box[2])
+    return [dict(zip(("y1", "y2", "x1", "x2"), (round(v*scale) for v in inside(detail_box, context_box))), name="detail", colour=DETAIL, drag=False)]
+
+# %% ../../nbs/26c_crops.ipynb #c037
 class CropsView(View):
     "Two boxes on a street, and what the network gets of each."
     def __init__(self, scenes:Scenes):
         detail = getattr(scenes.model, "detail_size", (256, 256))
         self.cell, self.ratio, self.rng = cell_size(scenes.model), detail[1]/detail[0], np.random.default_rng(0)
-        self.height = widgets.IntSlider(2*detail[0], min=8*self.cell, max=1024, step=4*self.cell, description="context", layout=widgets.Layout(width="17em"))
-        self.height.tooltip = "height of the context crop in pixels"
-        self.share = widgets.SelectionSlider(options=[("¼", .25), ("½", .5), ("¾", .75), ("whole", 1.)], value=.5, description="detail", layout=widgets.Layout(width="15em"))
-        self.share.tooltip = "share of the context crop's sides that the detail crop has"
-        self.look = widgets.ToggleButtons(options=LOOKS, tooltips=["what the network gets", "what it says", "labels over pixels", "how much each view counts: dark nothing, bright all"])
-        self.look.style.button_width = "5em"
-        toggle = lambda name, hint, on=False: widgets.ToggleButton(on, description=name, tooltip=hint, layout=widgets.Layout(width="6em"))
-        self.grid, self.snap = toggle("grid", "show the cells of the maps"), toggle("snap", "the detail box moves in whole cells of the context map", True)
-        self.random = widgets.Button(description="random", icon="random", tooltip="boxes as a training step draws them", layout=widgets.Layout(width="8em"))
-        names = "street", *PANELS
-        self.canvases, self.titles = {n: Canvas() for n in names}, {n: widgets.HTML() for n in names}
-        for n, c in self.canvases.items(): c.add_class(f"hrda-crops-{n}")
-        self.street = self.canvases["street"]
+        self.height, self.share, self.look, self.grid, self.snap, self.random = controls = crop_controls(detail[0], self.cell)
+        street, street_title, top = framed(["street"], "crops", "64%")
+        self.canvases, self.titles, panels = framed(list(PANELS), "crops", "24.5%")
+        self.canvases, self.titles, self.street = street | self.canvases, street_title | self.titles, street["street"]
         self.street.tool, self._scene, self._seen, self.corner, self.inner = "box", None, (None, None), None, None
-        panels = widgets.HBox([titled(self.titles[n], self.canvases[n]) for n in names[1:]], layout=widgets.Layout(flex_flow="row wrap", justify_content="space-between"))
-        top = widgets.HBox([titled(self.titles["street"], self.street, "64%")], layout=panels.layout)
-        super().__init__(scenes, [self.height, self.share, self.look, self.grid, self.snap, self.random], [top, panels], "crops")
+        super().__init__(scenes, controls, [top, panels], "crops")
         self.words.layout.width, self.words.layout.min_width = "34%", "15em"
         top.children += (self.words,); self.children = [c for c in self.children if c is not self.words]
-        self.street.on("box", self._move)
-        self.random.on_click(lambda _: self.draw_boxes(self.rng))
-        self.watch(self.height, self.share, self.look, self.grid, self.snap); self.refresh()
+        self.street.on("box", self._move); self.random.on_click(lambda _: self.draw_boxes(self.rng))
+        self.watch(*controls[:-1]); self.refresh()
     @property
     def scene(self) -> Scene:
         "The picture chosen."
@@ -285,45 +317,36 @@ class CropsView(View):
         self.corner = list(random_box(self.scene.image.shape[:2], context, rng, 1)[::2])
         self.inner = list(random_box(context, detail, rng, self.cell)[::2])
         self.refresh()
-    def labels(self, context_box:Box, detail_box:Box) -> CropLabels:
+    def labels(self, *boxes:Box) -> CropLabels:
         "What the model says about the crops; computed once a place."
-        key = self.scene, context_box, detail_box
-        if self._seen[0] != key: self._seen = key, look_at_crops(self.scenes.model, self.scene.image, context_box, detail_box)
+        if self._seen[0] != (self.scene, boxes): self._seen = (self.scene, boxes), look_at_crops(self.scenes.model, self.scene.image, *boxes)
         return self._seen[1]
     def draw(self) -> None:
         "Street, panels and words."
         limit(self.height, self.scene.image.shape[0])
-        context_box, detail_box = self.boxes()
-        labels = self.labels(context_box, detail_box) if self.look.value != "pixels" else None
-        self.draw_street(context_box, detail_box)
-        panels = crop_panels(self.scene.image, context_box, detail_box, self.cell, self.classes, labels, self.look.value)
-        for n, picture in panels.items(): self.draw_panel(n, picture, context_box, detail_box)
-        self.words.value = crop_words(context_box, detail_box, self.cell, labels, self.scene.truth)
-        self.show_legend(classes_in(labels.context, labels.detail, labels.fused) if self.look.value in ("labels", "both") else [])
+        boxes, look = self.boxes(), self.look.value
+        labels = self.labels(*boxes) if look != "pixels" else None
+        self.draw_street(*boxes)
+        for n, picture in crop_panels(self.scene.image, *boxes, self.cell, self.classes, labels, look).items(): self.draw_panel(n, picture, *boxes)
+        self.words.value = crop_words(*boxes, self.cell, labels, self.scene.truth)
+        self.show_legend(classes_in(labels.context, labels.detail, labels.fused) if look in ("labels", "both") else [])
     def draw_street(self, context_box:Box, detail_box:Box) -> None:
-        "The street with both boxes."
-        picture = dimmed(self.scene.image, context_box)
+        "The street, dim outside the context box."
+        picture, canvas = dimmed(self.scene.image, context_box), self.street
         if self.grid.value: draw_cells(crop(picture.transpose(2, 0, 1), context_box).transpose(1, 2, 0), self.cell)
-        box = lambda name, b, **more: dict(name=name, label=f"{name} {b[1]-b[0]}×{b[3]-b[2]}", y1=b[0], y2=b[1], x1=b[2], x2=b[3], **more)
-        self.street.shape, self.street.grid = list(picture.shape[:2]), self.cell if self.snap.value else 1
-        limits = [context_box[i] for i in (0, 2, 1, 3)]                  # top, left, bottom, right
-        self.street.boxes = [box("context", context_box, colour=CONTEXT), box("detail", detail_box, colour=DETAIL, within=limits, inside="context")]
-        self.street.show(picture, f"a street of {picture.shape[0]} by {picture.shape[1]} pixels, its context box at row {context_box[0]}, column {context_box[2]}, its detail box at row {detail_box[0]}, column {detail_box[2]}")
+        canvas.shape, canvas.grid, canvas.boxes = list(picture.shape[:2]), self.cell if self.snap.value else 1, street_boxes(context_box, detail_box)
+        at = lambda b: f"row {b[0]}, column {b[2]}"
+        canvas.show(picture, f"a street of {picture.shape[0]} by {picture.shape[1]} pixels, its context box at {at(context_box)}, its detail box at {at(detail_box)}")
         self.titles["street"].value = f"<b>street</b> {picture.shape[0]}×{picture.shape[1]}"
-    def draw_panel(self, name:str, picture:np.ndarray, context_box:Box, detail_box:Box) -> None:
-        "One of the four pictures below, with the detail box where that lies inside."
-        canvas, box, whole = self.canvases[name], inside(detail_box, context_box), name in ("context", "inserted")
-        scale = picture.shape[1]/((context_box if whole else detail_box)[3]-(context_box if whole else detail_box)[2]) # of the street
-        if self.grid.value: draw_cells(picture, scale*self.cell/(2 if name == "detail" else 1))
-        canvas.shape = list(picture.shape[:2])
-        canvas.boxes = [dict(zip(("y1", "y2", "x1", "x2"), (round(v*scale) for v in box)), name="detail", colour=DETAIL, drag=False)] if whole else []
-        size = f"{(picture.shape[0]/scale)/(1 if name in ('detail', 'inserted') else 2):.0f}×{(picture.shape[1]/scale)/(1 if name in ('detail', 'inserted') else 2):.0f} px"
-        self.titles[name].value = f"<b>{PANELS[name][0]}</b> {size}"
-        canvas.show(picture, f"{PANELS[name][1]}, {size}, shown as {self.look.value}")
+    def draw_panel(self, name:str, picture:np.ndarray, *boxes:Box) -> None:
+        "One of the four pictures below."
+        canvas, (h, w), (title, alt) = self.canvases[name], panel_size(name, *boxes), PANELS[name]
+        if self.grid.value: draw_cells(picture, picture.shape[1]/w*self.cell/(1 if name == "inserted" else 2))
+        canvas.shape, canvas.boxes = list(picture.shape[:2]), panel_boxes(name, picture.shape[1], *boxes)
+        canvas.show(picture, f"{alt}, {h}×{w} pixels, shown as {self.look.value}")
+        self.titles[name].value = f"<b>{title}</b> {h}×{w} px"
 
-PANELS = {"context": ("context", "the context crop at half its resolution"), "detail": ("detail", "the detail crop at full resolution"), # name -> title, in words
-          "place": ("same place in context", "the detail box as the context has it"), "inserted": ("inserted", "the enlarged context with the detail inserted")}
-
+# %% ../../nbs/26c_crops.ipynb #c038
 def explore_crops(model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
                   pictures:Pictures=None,         # a folder, a dataset, pictures; None: the sample's target/val
                   classes:ClassTable|None=None,   # None: the checkpoint's, the dataset's, or Cityscapes
@@ -332,7 +355,7 @@ def explore_crops(model:nn.Module|str|Path|None=None, # a model, a checkpoint, o
     "Drag the context and the detail box, and see both crops as the network gets them."
     return CropsView(Scenes(model, pictures, classes, max_side))
 
-# %% ../../nbs/26c_crops.ipynb #c040
+# %% ../../nbs/26c_crops.ipynb #c046
 def overlap_count(size:tuple[int, int], # (H,W) in pixels
                   boxes:Sequence[Box]
                  ) -> np.ndarray:       # (H,W) int
@@ -341,7 +364,7 @@ def overlap_count(size:tuple[int, int], # (H,W) in pixels
     for y1, y2, x1, x2 in boxes: count[y1:y2, x1:x2] += 1
     return count
 
-# %% ../../nbs/26c_crops.ipynb #c043
+# %% ../../nbs/26c_crops.ipynb #c049
 @dataclass(frozen=True)
 class Passes:
     "How often the encoder is called for one picture, and for how many pixels"
@@ -382,7 +405,7 @@ def count_passes(size:tuple[int, int],                     # (H,W) of the pictur
     places = {(y+b[0], x+b[2]) for y, _, x, _ in outer for b in inner}
     return Passes(len(outer), len(outer)*len(inner), len(places), h*w//4, inner[0][1]*inner[0][3])
 
-# %% ../../nbs/26c_crops.ipynb #c048
+# %% ../../nbs/26c_crops.ipynb #c054
 def seams(size:tuple[int, int], boxes:Sequence[Box]) -> tuple[list[int], list[int]]: # rows, columns
     "Where windows begin or end inside the picture."
     at = lambda i, side: sorted({v for b in boxes for v in b[i:i+2] if 0 < v < side})
@@ -404,7 +427,7 @@ def seam_distance(size:tuple[int, int], # (H,W)
     along = lambda n, at: np.abs(np.arange(n)[:, None] + .5 - np.array(at, np.float32)).min(1, initial=np.inf).astype(np.float32)
     return np.minimum(along(size[0], rows)[:, None], along(size[1], columns)[None])
 
-# %% ../../nbs/26c_crops.ipynb #c051
+# %% ../../nbs/26c_crops.ipynb #c057
 @dataclass(eq=False)
 class Windowed:
     "Labels of a picture from windows"
@@ -448,7 +471,7 @@ class WindowRuns:
         known = self._caches[window].maps if window in self._caches else ()
         return sum(b not in known for b in self.boxes(window, stride))*passes.detail_pixels
 
-# %% ../../nbs/26c_crops.ipynb #c052
+# %% ../../nbs/26c_crops.ipynb #c058
 def detail_windows(runs:WindowRuns, window:tuple[int, int], stride:tuple[int, int], # of the detail windows, in pixels
                    view:str="fused" # or "detail"
                   ) -> Windowed:
@@ -478,7 +501,7 @@ def whole_windows(runs:WindowRuns, window:tuple[int, int], stride:tuple[int, int
     labels = (total/count)[0, :, :runs.size[0], :runs.size[1]].max(0).indices.byte().cpu().numpy()
     return Windowed(labels, labels, 1)
 
-# %% ../../nbs/26c_crops.ipynb #c057
+# %% ../../nbs/26c_crops.ipynb #c063
 def opinions(cache:WindowCache, boxes:Sequence[Box], y:int, x:int, # a pixel of the picture
              stride:int                                           # pixels in a cell of the window maps
             ) -> list[tuple[Box, int, float, int]]: # box, class index, its probability, pixels to the box's border
@@ -496,7 +519,7 @@ def heard_words(heard:list[tuple[Box, int, float, int]], classes:ClassTable) -> 
     votes = Counter(classes.names[k] for _, k, _, _ in heard).most_common()
     return ", ".join(f"{name} {n} times" for name, n in votes)
 
-# %% ../../nbs/26c_crops.ipynb #c060
+# %% ../../nbs/26c_crops.ipynb #c066
 REPAIRED, SPOILED, OTHER = (0, 114, 255), (255, 150, 0), (150, 60, 160) # colours of pixels that overlap changes
 
 def change_map(image:np.ndarray,  # (H,W,3) uint8
@@ -519,7 +542,7 @@ def by_distance(what:np.ndarray,     # (H,W) bool
     total, hits = (np.bincount(bins, w, len(edges)+1)[1:len(edges)] for w in (None, what.ravel()))
     return [float(h/t) if t else float("nan") for h, t in zip(hits, total)]
 
-# %% ../../nbs/26c_crops.ipynb #c063
+# %% ../../nbs/26c_crops.ipynb #c069
 def some(values:Sequence, n:int) -> list:
     "At most n of them, evenly spread, with the first and the last."
     return [values[i] for i in np.unique(np.linspace(0, len(values)-1, min(n, len(values))).round().astype(int))]
@@ -565,7 +588,7 @@ def bars(groups:Sequence[str],             # below the bars
     pen.line((0, floor, w, floor), "black", 2)
     return np.asarray(im)
 
-# %% ../../nbs/26c_crops.ipynb #c066
+# %% ../../nbs/26c_crops.ipynb #c072
 NEAR = 16 # pixels from a seam that count as near
 
 @dataclass(eq=False)
@@ -612,110 +635,32 @@ def window_words(side:Setting, over:Setting, # side by side, and with the stride
     if truth is None: words.append("This picture has no truth to score against.")
     return words[0] + "<br>".join(words[1:])
 
-# %% ../../nbs/26c_crops.ipynb #c069
+# %% ../../nbs/26c_crops.ipynb #c075
+def window_controls(model:nn.Module) -> tuple[widgets.Widget, ...]: # mode, window, stride, view, run
+    "What can be chosen about the windows."
+    hrda, cell = int(model.is_hrda), cell_size(model)
+    mode = widgets.ToggleButtons(options=[("detail windows", detail_windows), ("picture windows", whole_windows)][1-hrda:], tooltips=["a whole picture, its detail in windows", "the picture itself in windows"][1-hrda:])
+    view = widgets.ToggleButtons(options=["detail", "fused"][1-hrda:], tooltips=["labels of the detail alone", "labels of the fusion"][1-hrda:])
+    for buttons, width in ((mode, "10em"), (view, "4.5em")): buttons.style.button_width = width
+    window = widgets.IntSlider(usual_window(model)[0], min=4*cell, max=max(1024, usual_window(model)[0]), step=4*cell, description="window", tooltip="height of the windows in pixels", continuous_update=False)
+    stride = widgets.FloatSlider(.5, min=.25, max=1, step=.125, description="stride", tooltip="step from one window to the next, as a share of the window; 100 %: side by side", readout_format=".0%", continuous_update=False)
+    run = widgets.Button(description="run", icon="play", tooltip="run the windows, however many", layout=widgets.Layout(width="6em"))
+    return mode, window, stride, view, run
+
+def usual_window(model:nn.Module) -> tuple[int, int]: # (h,w) in pixels
+    "The network's own detail window."
+    return model.detail_size if model.is_hrda else (128, 128)
+
+def laid(name:str, runs:WindowRuns, run:Callable, window:tuple[int, int], stride:tuple[int, int]) -> Setting:
+    "Windows, counts and costs of a setting; nothing is computed."
+    model, size = runs.model, runs.size
+    if run is detail_windows: boxes, passes = runs.boxes(window, stride), count_passes(size, None, None, window, stride, model.multiple)
+    else: boxes, passes = picture_windows(size, window, stride, model.multiple), count_passes(size, window, stride, *((model.detail_size, model.detail_stride) if model.is_hrda else ()), cell=model.multiple)
+    return Setting(name, boxes, passes, overlap_count(tuple(runs.images.shape[-2:]), boxes)[:size[0], :size[1]])
+
+# %% ../../nbs/26c_crops.ipynb #c077
 EDGES = [0, 8, 16, 32, 64, np.inf] # pixels from a seam, of the bars
 WINDOWS = {"count": "how often each pixel is seen", "labels": "labels", "changes": "what overlap changes", "bars": "by the distance from the nearest seam"} # name -> title
-
-class WindowsView(View):
-    "Windows over a street: counts, cost, seams."
-    def __init__(self, scenes:Scenes, budget:float=4e6): # pixels that are computed without asking
-        model, self.scenes, self.budget = scenes.model, scenes, budget if model_device(scenes.model).type == "cpu" else float("inf")
-        self.detail = model.detail_size if model.is_hrda else (128, 128)
-        self.cell = cell_size(model)
-        self.mode = widgets.ToggleButtons(options=[("detail windows", detail_windows)]*model.is_hrda + [("picture windows", whole_windows)], tooltips=["a whole picture, its detail in windows"]*model.is_hrda + ["the picture itself in windows"])
-        self.window = widgets.IntSlider(self.detail[0], min=4*self.cell, max=1024, step=4*self.cell, description="window", continuous_update=False)
-        self.window.tooltip = "height of the windows in pixels"
-        self.stride = widgets.FloatSlider(.5, min=.25, max=1, step=.125, description="stride", readout_format=".0%", continuous_update=False)
-        self.stride.tooltip = "step from one window to the next, as a share of the window; 100 %: side by side"
-        self.view = widgets.ToggleButtons(options=["detail", "fused"][1-model.is_hrda:], tooltips=["labels of the detail alone", "labels of the fusion"][1-model.is_hrda:])
-        for buttons, width in ((self.mode, "10em"), (self.view, "4.5em")): buttons.style.button_width = width
-        self.run = widgets.Button(description="run", icon="play", tooltip="run the windows, however many", layout=widgets.Layout(width="6em"))
-        self.canvases, self.titles = {n: Canvas() for n in WINDOWS}, {n: widgets.HTML() for n in WINDOWS}
-        for n, c in self.canvases.items(): c.add_class(f"hrda-windows-{n}")
-        self._runs = self._allowed = self.pixel = None
-        body = widgets.HBox([titled(self.titles[n], self.canvases[n], "49.5%") for n in WINDOWS], layout=widgets.Layout(flex_flow="row wrap", justify_content="space-between"))
-        super().__init__(scenes, [self.mode, self.window, self.stride, self.view, self.run], [body], "windows")
-        for n in ("count", "labels", "changes"): self.canvases[n].on("click", self._click)
-        self.run.on_click(self._run); self.mode.observe(self._switch, "value");
-        self.watch(self.window, self.stride, self.view); self.refresh()
-    @property
-    def runs(self) -> WindowRuns:
-        "Of the picture chosen."
-        if self._runs is None or self._runs.scene.name != self.picker.value:
-            self._runs, self.pixel = WindowRuns(self.scenes.model, self.scenes.scene(self.picker.value)), None
-        return self._runs
-    def _click(self, y:int, x:int) -> None:
-        self.pixel = min(y, self.runs.size[0]-1), min(x, self.runs.size[1]-1); self.refresh()
-    def _run(self, _:Any) -> None: self._allowed = self.key(); self.refresh()
-    def _switch(self, _:dict) -> None:
-        "The usual window of the mode."
-        old, self.window.value = self.window.value, self.detail[0]*(1 if self.mode.value is detail_windows else 2)
-        if self.window.value == old: self.refresh()
-    def key(self, share:float|None=None) -> tuple[Callable, tuple[int, int], tuple[int, int]]: # run, window, stride
-        "The setting chosen; `share`: with another stride."
-        window = tuple(max(self.cell, round(self.window.value*r/self.cell)*self.cell) for r in (1, self.detail[1]/self.detail[0]))
-        return self.mode.value, window, tuple(max(self.cell, round(s*(share or self.stride.value)/self.cell)*self.cell) for s in window)
-    def setting(self, name:str, run:Callable, window:tuple[int, int], stride:tuple[int, int]) -> Setting:
-        "Windows, counts and costs, and the labels if they are known or allowed to be computed."
-        size, model = self.runs.size, self.scenes.model
-        if run is detail_windows: boxes, passes = self.runs.boxes(window, stride), count_passes(size, None, None, window, stride, self.cell)
-        else: boxes, passes = picture_windows(size, window, stride, model.multiple), count_passes(size, window, stride, *((model.detail_size, model.detail_stride) if model.is_hrda else (None, None)), model.multiple)
-        return Setting(name, boxes, passes, overlap_count(tuple(self.runs.images.shape[-2:]), boxes)[:size[0], :size[1]])
-    def settings(self) -> tuple[Setting, Setting]:
-        "Side by side, and as chosen."
-        keys, view = (self.key(1.), self.key()), self.view.value
-        found = [self.setting(name, *k) for name, k in zip(("side by side", f"stride {keys[1][2][0]}×{keys[1][2][1]}"), keys)]
-        if self._allowed == keys[1] or sum(self.runs.missing(*k, view, s.passes) for k, s in zip(keys, found)) <= self.budget:
-            for k, s in zip(keys, found): s.found = self.runs.get(*k, view)
-        return found[0], found[1]
-    def draw(self) -> None:
-        "Four pictures and the table."
-        limit(self.window, self.runs.size[0])
-        scene, (side, over) = self.runs.scene, self.settings()
-        size, hrda = scene.image.shape[:2], self.scenes.model.is_hrda
-        distance = seam_distance(size, *seams(size, side.boxes))
-        self.words.value = window_words(side, over, size, distance, scene.truth, hrda) + self.pixel_words(over)
-        self.put("count", count_picture(scene.image, over.count, over.boxes), f"the street in {len(over.boxes)} windows, each pixel seen {over.count.min()} to {over.count.max()} times")
-        boxes = [b for b in over.boxes if self.pixel and b[0] <= self.pixel[0] < b[1] and b[2] <= self.pixel[1] < b[3]] or over.boxes[:2]
-        self.canvases["count"].boxes = [dict(zip(("y1", "y2", "x1", "x2"), b), name=f"{i+1}", label=f"{i+1}", colour=c, drag=False) for (i, b), c in zip(enumerate(boxes), BOX_COLOURS)]
-        if side.found: self.draw_labels(scene, side, over, distance)
-        else: self.draw_waiting(scene, side, over)
-        for n in ("count", "labels", "changes"): self.canvases[n].marks = [dict(y=self.pixel[0], x=self.pixel[1])] if self.pixel else []
-    def put(self, name:str, picture:np.ndarray, alt:str, title:str="") -> None:
-        "A picture on one of the canvases."
-        self.canvases[name].shape = list(picture.shape[:2])
-        self.canvases[name].show(picture, alt)
-        self.titles[name].value = f"<b>{WINDOWS[name]}</b>{title}"
-    def draw_labels(self, scene:Scene, side:Setting, over:Setting, distance:np.ndarray) -> None:
-        "What the windows say, where they differ, and how far from a seam."
-        both, canvas = [colorize(s.found.labels, self.classes) for s in (side, over)], self.canvases["labels"]
-        draw_lines(both[0], *seams(distance.shape, side.boxes), weight=.5)
-        canvas.other = encode(both[1])
-        self.put("labels", both[0], f"labels from windows side by side, and right of the line with {over.name}", f": side by side | {over.name}")
-        changes = change_map(scene.image, side.found.labels, over.found.labels, scene.truth)
-        draw_lines(changes, *seams(distance.shape, side.boxes), (0, 0, 0), .5)
-        square = lambda c, text: f" <span style='color:rgb{c}'>&#9632;</span> {text}"
-        self.put("changes", changes, "where overlap changes the label", "".join(square(c, t) for c, t in ((REPAIRED, "repaired"), (SPOILED, "spoiled"), (OTHER, "wrong both ways")) if scene.truth is not None))
-        self.put("bars", seam_bars(side, over, distance, scene.truth), "bars: wrong or changed labels by the distance from the nearest seam")
-        self.show_legend(classes_in(side.found.labels, over.found.labels))
-    def draw_waiting(self, scene:Scene, side:Setting, over:Setting) -> None:
-        "Nothing has been computed yet."
-        self.canvases["labels"].other, grey = b"", (scene.image*.5).astype(np.uint8)
-        for n in ("labels", "changes", "bars"): self.put(n, grey, "not computed yet", ": not computed yet")
-        self.words.value += f"<b>{side.passes.total() + over.passes.total()} passes would take a while here: press run.</b>"
-        self.show_legend([])
-    def pixel_words(self, over:Setting) -> str:
-        "What the windows say about the pixel clicked."
-        if not self.pixel: return ""
-        (y, x), (run, window, _) = self.pixel, self.key()
-        words = f"<br>Pixel ({y}, {x}) lies in <b>{over.count[y, x]}</b> windows"
-        if not over.found or run is not detail_windows: return words + "."
-        heard = opinions(self.runs.cache(window), over.boxes, y, x, self.scenes.model.decoder.stride)
-        says = heard_words(heard, self.classes)
-        truth = self.runs.scene.truth
-        real = "" if truth is None or truth[y, x] == IGNORE else f" Truth: <b>{self.classes.names[truth[y, x]]}</b>."
-        return f"{words}. They say {says}. Together ({self.view.value}): <b>{self.classes.names[over.found.labels[y, x]]}</b>.{real}"
-
 BOX_COLOURS = ("#ffffff", "#ffb74d", "#4fc3f7", "#f48fb1", "#aed581", "#ce93d8", "#fff176", "#80cbc4", "#bcaaa4")*2
 
 def seam_bars(side:Setting, over:Setting, # both computed
@@ -729,6 +674,88 @@ def seam_bars(side:Setting, over:Setting, # both computed
     wrong = {s.name.replace("×", "x"): by_distance((s.found.labels != truth)[known], distance[known], EDGES) for s in (side, over)}
     return bars(groups, wrong, [SPOILED, REPAIRED], "share of wrong labels, by pixels from a seam")
 
+def window_pictures(scene:Scene, side:Setting, over:Setting, # side by side, and with the stride chosen
+                    distance:np.ndarray,                     # (H,W) to the seams of `side`
+                    classes:ClassTable
+                   ) -> dict[str, tuple[np.ndarray, str, str]]: # name -> picture, in words, what follows the title
+    "What there is to see: `WINDOWS`, and `other`, the labels with overlap."
+    found = {"count": (count_picture(scene.image, over.count, over.boxes), f"the street in {len(over.boxes)} windows, each pixel seen {over.count.min()} to {over.count.max()} times", "")}
+    if not (side.found and over.found): return found | dict.fromkeys(("labels", "changes", "bars"), ((scene.image*.5).astype(np.uint8), "not computed yet", ": not computed yet"))
+    labels, other, lines = colorize(side.found.labels, classes), colorize(over.found.labels, classes), seams(distance.shape, side.boxes)
+    changes = change_map(scene.image, side.found.labels, over.found.labels, scene.truth)
+    draw_lines(labels, *lines, weight=.5); draw_lines(changes, *lines, (0, 0, 0), .5)
+    key = "".join(f" <span style='color:rgb{c}'>&#9632;</span> {t}" for c, t in ((REPAIRED, "repaired"), (SPOILED, "spoiled"), (OTHER, "wrong both ways")) if scene.truth is not None)
+    return found | {"labels": (labels, f"labels from windows side by side, and right of the line with {over.name}", f": side by side | {over.name}"), "other": (other, "", ""),
+        "changes": (changes, "where overlap changes the label", key), "bars": (seam_bars(side, over, distance, scene.truth), "bars: wrong or changed labels by the distance from the nearest seam", "")}
+
+# %% ../../nbs/26c_crops.ipynb #c080
+class WindowsView(View):
+    "Windows over a street: counts, cost, seams."
+    def __init__(self, scenes:Scenes, budget:float=4e6): # pixels that a CPU computes without being asked to
+        self.scenes, self.budget = scenes, budget if model_device(scenes.model).type == "cpu" else float("inf")
+        self.mode, self.window, self.stride, self.view, self.run = controls = window_controls(scenes.model)
+        self.canvases, self.titles, body = framed(list(WINDOWS), "windows", "49.5%")
+        self._runs = self._allowed = self.pixel = None
+        super().__init__(scenes, controls, [body], "windows")
+        for n in ("count", "labels", "changes"): self.canvases[n].on("click", self._click)
+        self.run.on_click(self._run); self.mode.observe(self._switch, "value")
+        self.watch(self.window, self.stride, self.view); self.refresh()
+    @property
+    def runs(self) -> WindowRuns:
+        "Of the picture chosen."
+        if self._runs is None or self._runs.scene.name != self.picker.value:
+            self._runs, self.pixel = WindowRuns(self.scenes.model, self.scenes.scene(self.picker.value)), None
+        return self._runs
+    def _click(self, y:int, x:int) -> None:
+        self.pixel = min(y, self.runs.size[0]-1), min(x, self.runs.size[1]-1); self.refresh()
+    def _run(self, _:Any) -> None: self._allowed = self.picker.value, self.key(); self.refresh()
+    def _switch(self, _:dict) -> None: # to the usual window of the mode
+        old, self.window.value = self.window.value, usual_window(self.scenes.model)[0]*(1 if self.mode.value is detail_windows else 2)
+        if self.window.value == old: self.refresh()
+    def key(self, share:float|None=None) -> tuple[Callable, tuple[int, int], tuple[int, int]]: # run, window, stride
+        "The setting chosen; `share`: with another stride."
+        (h, w), cell = usual_window(self.scenes.model), cell_size(self.scenes.model)
+        whole = lambda v: max(cell, round(v/cell)*cell)
+        window = whole(self.window.value), whole(self.window.value*w/h)
+        return self.mode.value, window, tuple(whole(s*(share or self.stride.value)) for s in window)
+    def settings(self) -> tuple[Setting, Setting]:
+        "Side by side, and as chosen; with labels if they are known or allowed to be computed."
+        keys, runs, view = (self.key(1.), self.key()), self.runs, self.view.value
+        side, over = (laid(name, runs, *k) for name, k in zip(("side by side", f"stride {keys[1][2][0]}×{keys[1][2][1]}"), keys))
+        if self._allowed == (self.picker.value, keys[1]) or runs.missing(*keys[0], view, side.passes) + runs.missing(*keys[1], view, over.passes) <= self.budget:
+            side.found, over.found = (runs.get(*k, view) for k in keys)
+        return side, over
+    def draw(self) -> None:
+        "Four pictures and the table."
+        limit(self.window, self.runs.size[0])
+        scene, (side, over) = self.runs.scene, self.settings()
+        distance = seam_distance(self.runs.size, *seams(self.runs.size, side.boxes))
+        self.words.value = window_words(side, over, self.runs.size, distance, scene.truth, self.scenes.model.is_hrda) + self.pixel_words(over)
+        if not side.found: self.words.value += f"<br><b>{side.passes.total() + over.passes.total()} passes would take a while here: press run.</b>"
+        pictures = window_pictures(scene, side, over, distance, self.classes)
+        self.canvases["labels"].other = encode(pictures.pop("other")[0]) if side.found else b""
+        for n, (picture, alt, more) in pictures.items():
+            self.canvases[n].shape = list(picture.shape[:2]); self.canvases[n].show(picture, alt)
+            self.titles[n].value = f"<b>{WINDOWS[n]}</b>{more}"
+        self.draw_marks(over)
+        self.show_legend(classes_in(side.found.labels, over.found.labels) if side.found else [])
+    def draw_marks(self, over:Setting) -> None:
+        "The pixel clicked and the windows that see it; else the first two windows."
+        p = self.pixel
+        boxes = [b for b in over.boxes if p and b[0] <= p[0] < b[1] and b[2] <= p[1] < b[3]] or over.boxes[:2]
+        self.canvases["count"].boxes = [dict(zip(("y1", "y2", "x1", "x2"), b), name=f"{i+1}", label=f"{i+1}", colour=c, drag=False) for (i, b), c in zip(enumerate(boxes), BOX_COLOURS)]
+        for n in ("count", "labels", "changes"): self.canvases[n].marks = [dict(y=p[0], x=p[1])] if p else []
+    def pixel_words(self, over:Setting) -> str: # HTML
+        "What the windows say about the pixel clicked."
+        if not self.pixel: return ""
+        (y, x), (run, window, _), truth = self.pixel, self.key(), self.runs.scene.truth
+        words = f"<br>Pixel ({y}, {x}) lies in <b>{over.count[y, x]}</b> windows"
+        if not over.found or run is not detail_windows: return words + "."
+        heard = heard_words(opinions(self.runs.cache(window), over.boxes, y, x, self.scenes.model.decoder.stride), self.classes)
+        real = "" if truth is None or truth[y, x] == IGNORE else f" Truth: <b>{self.classes.names[truth[y, x]]}</b>."
+        return f"{words}. They say {heard}. Together ({self.view.value}): <b>{self.classes.names[over.found.labels[y, x]]}</b>.{real}"
+
+# %% ../../nbs/26c_crops.ipynb #c081
 def explore_windows(model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
                     pictures:Pictures=None,         # a folder, a dataset, pictures; None: the sample's target/val
                     classes:ClassTable|None=None,   # None: the checkpoint's, the dataset's, or Cityscapes
