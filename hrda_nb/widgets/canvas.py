@@ -39,7 +39,7 @@ async function load(name) {
 }
 function draw() {
   const [H, W] = model.get("shape"), edge = model.get("wiper")*W;
-  if (canvas.width !== W || canvas.height !== H) { canvas.width = W; canvas.height = H; }
+  if (canvas.width !== W || canvas.height !== H) { canvas.width = W; canvas.height = H; canvas.style.maxWidth = `${900*W/H}px`; } // a portrait stays on the screen
   const unit = W/Math.max(1, canvas.clientWidth || W);       // picture pixels in a pixel of the screen
   ctx.clearRect(0, 0, W, H);
   if (pictures.image) ctx.drawImage(pictures.image, 0, 0, W, H);

@@ -459,9 +459,10 @@ class FusionView(View):
         self.attention, self.fused, self.changed = (tagged(Canvas(tool=t, grid=16), f"hrda-{n}") for n, t in dict(attention="paint", fused="click", changed="click").items())
         self.panel, self.key = tagged(widgets.HTML(), "hrda-panel"), tagged(widgets.HTML(), "hrda-key")
         keys = widgets.HTML(scale_key("0: context", "1: detail") + " &emsp; paint here"), widgets.HTML(), self.key
+        rows = (self.mode, self.value, self.opacity), (self.colour, self.brush, self.reset)
         fields = [widgets.VBox(pair) for pair in zip((self.attention, self.fused, self.changed), keys)]
         grid = widgets.GridBox([*fields, self.panel], layout=widgets.Layout(grid_template_columns="minmax(0, 1fr) minmax(0, 1fr)", grid_gap="0 .6em"))
-        super().__init__(scenes, [widgets.HBox([self.mode, self.value, self.opacity]), widgets.HBox([self.colour, self.brush, self.reset])], [grid], "fusion")
+        super().__init__(scenes, [widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows], [grid], "fusion")
         self.drawn, self.painted, self.scores, self.result = None, None, {}, None # what was seen, what was painted, IoUs, (attention, labels, changes)
         self.attention.on("stroke", self.stroke)
         self.reset.on_click(lambda _: self.clear())
