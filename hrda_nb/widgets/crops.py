@@ -113,6 +113,7 @@ def crop_output(model:nn.Module, images:Tensor, # (1,3,H,W) the context crop in 
     attention, size = torch.ones_like(context[:, :1]), tuple(images.shape[-2:])
     return Output(fuse(context, detail, attention, scaled_box(box, cell_size(model))), size, size, [], context, attention, detail)
 
+# %% ../../nbs/26c_crops.ipynb #c019
 def look_at_crops(model:nn.Module, image:np.ndarray, # (H,W,3) uint8
                   context_box:Box, detail_box:Box    # in pixels of the picture
                  ) -> CropLabels:
@@ -124,7 +125,7 @@ def look_at_crops(model:nn.Module, image:np.ndarray, # (H,W,3) uint8
         labels = [x[0].max(0).indices.byte().cpu().numpy() for x in (out.upsampled("context"), detail, out.upsampled())]
         return CropLabels(*labels, resize(weight, out.size)[0, 0].float().cpu().numpy())
 
-# %% ../../nbs/26c_crops.ipynb #c023
+# %% ../../nbs/26c_crops.ipynb #c024
 CONTEXT, DETAIL = "#4fc3f7", "#ffb74d" # colours of the two boxes
 
 def enlarged(picture:np.ndarray, # (h,w) or (h,w,3) uint8
@@ -142,6 +143,7 @@ def dimmed(image:np.ndarray, # (H,W,3) uint8
     dark[box[0]:box[1], box[2]:box[3]] = image[box[0]:box[1], box[2]:box[3]]
     return dark
 
+# %% ../../nbs/26c_crops.ipynb #c025
 def draw_lines(picture:np.ndarray,        # (H,W,3) uint8, drawn on
                rows:Sequence[int], columns:Sequence[int], # where, in pixels
                colour:tuple[int, int, int]=(255, 255, 255),
@@ -161,7 +163,7 @@ def draw_cells(picture:np.ndarray, # (H,W,3) uint8, drawn on
     n = [int(s/step+.5) for s in picture.shape[:2]]
     for every, weight in ((1, .3), (8, .5)): draw_lines(picture, *([round(i*step) for i in range(0, k, every)] for k in n), weight=weight)
 
-# %% ../../nbs/26c_crops.ipynb #c026
+# %% ../../nbs/26c_crops.ipynb #c028
 LOOKS = "pixels", "labels", "both", "weight"
 
 def paint(picture:np.ndarray, # (H,W,3) uint8
@@ -172,6 +174,7 @@ def paint(picture:np.ndarray, # (H,W,3) uint8
     "Labels alone or over a picture."
     return colorize(label, classes) if look == "labels" else overlay(picture, label, classes, .55)
 
+# %% ../../nbs/26c_crops.ipynb #c029
 def crop_panels(image:np.ndarray, # (H,W,3) uint8
                 context_box:Box, detail_box:Box, # in pixels of the picture
                 cell:int,         # pixels in a cell of the context map
@@ -192,7 +195,7 @@ def crop_panels(image:np.ndarray, # (H,W,3) uint8
     said = labels.context, labels.detail, cut(labels.context), labels.fused
     return {n: paint(fit(p), fit(l), classes, look) for (n, p), l in zip(pictures.items(), said)}
 
-# %% ../../nbs/26c_crops.ipynb #c029
+# %% ../../nbs/26c_crops.ipynb #c032
 def right(label:np.ndarray, # (h,w) class index
           truth:np.ndarray  # (h,w) class index or 255
          ) -> float:        # in [0,1]; NaN where nothing counts
@@ -200,6 +203,7 @@ def right(label:np.ndarray, # (h,w) class index
     known = truth != IGNORE
     return float((label == truth)[known].mean()) if known.any() else float("nan")
 
+# %% ../../nbs/26c_crops.ipynb #c033
 def crop_words(context_box:Box, detail_box:Box, # in pixels of the picture
                cell:int,                        # pixels in a cell of the context map
                labels:CropLabels|None=None,
@@ -224,7 +228,7 @@ def crop_words(context_box:Box, detail_box:Box, # in pixels of the picture
         words.append(f"The detail counts {labels.weight[cut].mean():.0%} inside its box. In a ring around it the context gives up as much as {outside.max():.0%}, and nobody takes it.")
     return "<br>".join(words)
 
-# %% ../../nbs/26c_crops.ipynb #c032
+# %% ../../nbs/26c_crops.ipynb #c036
 def framed(names:Sequence[str], # of the canvases
            view:str,            # canvases get the CSS class hrda-VIEW-NAME
            width:str            # of each, CSS
@@ -239,6 +243,7 @@ def limit(slider:widgets.IntSlider, most:int) -> None:
     "A slider that ends where the picture does."
     if slider.max != (most := max(slider.min, most)): slider.max = most
 
+# %% ../../nbs/26c_crops.ipynb #c037
 def crop_controls(detail:int, # height of the network's detail crop in pixels
                   cell:int    # pixels in a cell of the context map
                  ) -> tuple[widgets.Widget, ...]: # context, detail, look, grid, snap, random
@@ -252,7 +257,7 @@ def crop_controls(detail:int, # height of the network's detail crop in pixels
     snap = widgets.ToggleButton(True, description="snap", tooltip="the detail box moves in whole cells of the context map", **wide("6em"))
     return height, share, look, grid, snap, widgets.Button(description="random", icon="random", tooltip="boxes as a training step draws them", **wide("8em"))
 
-# %% ../../nbs/26c_crops.ipynb #c034
+# %% ../../nbs/26c_crops.ipynb #c039
 PANELS = {"context": ("context", "the context crop at half its resolution"), "detail": ("detail", "the detail crop at full resolution"), # name -> title, in words
           "place": ("same place in context", "the detail box as the context has it"), "inserted": ("inserted", "the enlarged context with the detail inserted")}
 
@@ -275,7 +280,7 @@ def panel_boxes(name:str, width:int, # of the enlarged panel in pixels
     scale = width/(context_box[3]-context_box[2])
     return [dict(zip(("y1", "y2", "x1", "x2"), (round(v*scale) for v in inside(detail_box, context_box))), name="detail", colour=DETAIL, drag=False)]
 
-# %% ../../nbs/26c_crops.ipynb #c037
+# %% ../../nbs/26c_crops.ipynb #c042
 class CropsView(View):
     "Two boxes on a street, and what the network gets of each."
     def __init__(self, scenes:Scenes):
@@ -346,7 +351,7 @@ class CropsView(View):
         canvas.show(picture, f"{alt}, {h}×{w} pixels, shown as {self.look.value}")
         self.titles[name].value = f"<b>{title}</b> {h}×{w} px"
 
-# %% ../../nbs/26c_crops.ipynb #c038
+# %% ../../nbs/26c_crops.ipynb #c043
 def explore_crops(model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
                   pictures:Pictures=None,         # a folder, a dataset, pictures; None: the sample's target/val
                   classes:ClassTable|None=None,   # None: the checkpoint's, the dataset's, or Cityscapes
@@ -355,7 +360,7 @@ def explore_crops(model:nn.Module|str|Path|None=None, # a model, a checkpoint, o
     "Drag the context and the detail box, and see both crops as the network gets them."
     return CropsView(Scenes(model, pictures, classes, max_side))
 
-# %% ../../nbs/26c_crops.ipynb #c046
+# %% ../../nbs/26c_crops.ipynb #c051
 def overlap_count(size:tuple[int, int], # (H,W) in pixels
                   boxes:Sequence[Box]
                  ) -> np.ndarray:       # (H,W) int
@@ -364,7 +369,7 @@ def overlap_count(size:tuple[int, int], # (H,W) in pixels
     for y1, y2, x1, x2 in boxes: count[y1:y2, x1:x2] += 1
     return count
 
-# %% ../../nbs/26c_crops.ipynb #c049
+# %% ../../nbs/26c_crops.ipynb #c054
 @dataclass(frozen=True)
 class Passes:
     "How often the encoder is called for one picture, and for how many pixels"
@@ -390,6 +395,7 @@ def picture_windows(size:tuple[int, int],               # (H,W) of the picture
     if window is None or window[0] >= size[0] and window[1] >= size[1]: return [(0, up(size)[0], 0, up(size)[1])]
     return window_boxes(tuple(u if s < w else s for s, u, w in zip(size, up(size), up(window))), up(window), stride)
 
+# %% ../../nbs/26c_crops.ipynb #c055
 def count_passes(size:tuple[int, int],                     # (H,W) of the picture
                  window:tuple[int, int]|None=None,         # (h,w) of the picture's windows; None: the picture as a whole
                  stride:tuple[int, int]|None=None,
@@ -405,7 +411,7 @@ def count_passes(size:tuple[int, int],                     # (H,W) of the pictur
     places = {(y+b[0], x+b[2]) for y, _, x, _ in outer for b in inner}
     return Passes(len(outer), len(outer)*len(inner), len(places), h*w//4, inner[0][1]*inner[0][3])
 
-# %% ../../nbs/26c_crops.ipynb #c054
+# %% ../../nbs/26c_crops.ipynb #c060
 def seams(size:tuple[int, int], boxes:Sequence[Box]) -> tuple[list[int], list[int]]: # rows, columns
     "Where windows begin or end inside the picture."
     at = lambda i, side: sorted({v for b in boxes for v in b[i:i+2] if 0 < v < side})
@@ -427,7 +433,7 @@ def seam_distance(size:tuple[int, int], # (H,W)
     along = lambda n, at: np.abs(np.arange(n)[:, None] + .5 - np.array(at, np.float32)).min(1, initial=np.inf).astype(np.float32)
     return np.minimum(along(size[0], rows)[:, None], along(size[1], columns)[None])
 
-# %% ../../nbs/26c_crops.ipynb #c057
+# %% ../../nbs/26c_crops.ipynb #c063
 @dataclass(eq=False)
 class Windowed:
     "Labels of a picture from windows"
@@ -435,6 +441,7 @@ class Windowed:
     cells:np.ndarray  # the labels before they were enlarged, (h,w)
     stride:int        # pixels in one of those
 
+# %% ../../nbs/26c_crops.ipynb #c064
 class WindowRuns:
     "A picture through windows of any size and stride; what was computed is kept."
     def __init__(self, model:nn.Module, scene:Scene):
@@ -471,7 +478,7 @@ class WindowRuns:
         known = self._caches[window].maps if window in self._caches else ()
         return sum(b not in known for b in self.boxes(window, stride))*passes.detail_pixels
 
-# %% ../../nbs/26c_crops.ipynb #c058
+# %% ../../nbs/26c_crops.ipynb #c065
 def detail_windows(runs:WindowRuns, window:tuple[int, int], stride:tuple[int, int], # of the detail windows, in pixels
                    view:str="fused" # or "detail"
                   ) -> Windowed:
@@ -484,6 +491,7 @@ def detail_windows(runs:WindowRuns, window:tuple[int, int], stride:tuple[int, in
     best = lambda x: x[0].max(0).indices.byte().cpu().numpy()
     return Windowed(best(out.upsampled(view)), best(getattr(out, view)), cell)
 
+# %% ../../nbs/26c_crops.ipynb #c066
 def whole_windows(runs:WindowRuns, window:tuple[int, int], stride:tuple[int, int], # of the picture's windows, in pixels
                   view:str="fused" # or, with HRDA, "detail"
                  ) -> Windowed:
@@ -501,7 +509,7 @@ def whole_windows(runs:WindowRuns, window:tuple[int, int], stride:tuple[int, int
     labels = (total/count)[0, :, :runs.size[0], :runs.size[1]].max(0).indices.byte().cpu().numpy()
     return Windowed(labels, labels, 1)
 
-# %% ../../nbs/26c_crops.ipynb #c063
+# %% ../../nbs/26c_crops.ipynb #c071
 def opinions(cache:WindowCache, boxes:Sequence[Box], y:int, x:int, # a pixel of the picture
              stride:int                                           # pixels in a cell of the window maps
             ) -> list[tuple[Box, int, float, int]]: # box, class index, its probability, pixels to the box's border
@@ -519,7 +527,7 @@ def heard_words(heard:list[tuple[Box, int, float, int]], classes:ClassTable) -> 
     votes = Counter(classes.names[k] for _, k, _, _ in heard).most_common()
     return ", ".join(f"{name} {n} times" for name, n in votes)
 
-# %% ../../nbs/26c_crops.ipynb #c066
+# %% ../../nbs/26c_crops.ipynb #c074
 REPAIRED, SPOILED, OTHER = (0, 114, 255), (255, 150, 0), (150, 60, 160) # colours of pixels that overlap changes
 
 def change_map(image:np.ndarray,  # (H,W,3) uint8
@@ -542,7 +550,7 @@ def by_distance(what:np.ndarray,     # (H,W) bool
     total, hits = (np.bincount(bins, w, len(edges)+1)[1:len(edges)] for w in (None, what.ravel()))
     return [float(h/t) if t else float("nan") for h, t in zip(hits, total)]
 
-# %% ../../nbs/26c_crops.ipynb #c069
+# %% ../../nbs/26c_crops.ipynb #c077
 def some(values:Sequence, n:int) -> list:
     "At most n of them, evenly spread, with the first and the last."
     return [values[i] for i in np.unique(np.linspace(0, len(values)-1, min(n, len(values))).round().astype(int))]
@@ -564,6 +572,7 @@ def count_picture(image:np.ndarray, # (H,W,3) uint8, shines through
         x += int(2.4*letters + ImageFont.load_default(letters).getlength(text))
     return np.vstack([picture, np.asarray(scale)])
 
+# %% ../../nbs/26c_crops.ipynb #c078
 def bars(groups:Sequence[str],             # below the bars
          series:dict[str, Sequence[float]],# name -> a share in [0,1] a group; NaN: no bar
          colours:Sequence[tuple[int, int, int]], # one a series
@@ -588,7 +597,7 @@ def bars(groups:Sequence[str],             # below the bars
     pen.line((0, floor, w, floor), "black", 2)
     return np.asarray(im)
 
-# %% ../../nbs/26c_crops.ipynb #c072
+# %% ../../nbs/26c_crops.ipynb #c081
 NEAR = 16 # pixels from a seam that count as near
 
 @dataclass(eq=False)
@@ -613,6 +622,7 @@ def table(head:Sequence[str], rows:Sequence[Sequence[str]]) -> str: # HTML
     cells = lambda tag, row: "".join(f"<{tag} style='padding:0 .7em; text-align:{'right' if i else 'left'}'>{c}</{tag}>" for i, c in enumerate(row))
     return "<table>" + "".join(f"<tr>{cells(t, r)}</tr>" for t, r in [("th", head), *(("td", r) for r in rows)]) + "</table>"
 
+# %% ../../nbs/26c_crops.ipynb #c082
 def window_words(side:Setting, over:Setting, # side by side, and with the stride chosen
                  size:tuple[int, int],       # (H,W) of the picture
                  distance:np.ndarray,        # (H,W) to the seams of `side`
@@ -635,7 +645,7 @@ def window_words(side:Setting, over:Setting, # side by side, and with the stride
     if truth is None: words.append("This picture has no truth to score against.")
     return words[0] + "<br>".join(words[1:])
 
-# %% ../../nbs/26c_crops.ipynb #c075
+# %% ../../nbs/26c_crops.ipynb #c085
 def window_controls(model:nn.Module) -> tuple[widgets.Widget, ...]: # mode, window, stride, view, run
     "What can be chosen about the windows."
     hrda, cell = int(model.is_hrda), cell_size(model)
@@ -658,7 +668,7 @@ def laid(name:str, runs:WindowRuns, run:Callable, window:tuple[int, int], stride
     else: boxes, passes = picture_windows(size, window, stride, model.multiple), count_passes(size, window, stride, *((model.detail_size, model.detail_stride) if model.is_hrda else ()), cell=model.multiple)
     return Setting(name, boxes, passes, overlap_count(tuple(runs.images.shape[-2:]), boxes)[:size[0], :size[1]])
 
-# %% ../../nbs/26c_crops.ipynb #c077
+# %% ../../nbs/26c_crops.ipynb #c087
 EDGES = [0, 8, 16, 32, 64, np.inf] # pixels from a seam, of the bars
 WINDOWS = {"count": "how often each pixel is seen", "labels": "labels", "changes": "what overlap changes", "bars": "by the distance from the nearest seam"} # name -> title
 BOX_COLOURS = ("#ffffff", "#ffb74d", "#4fc3f7", "#f48fb1", "#aed581", "#ce93d8", "#fff176", "#80cbc4", "#bcaaa4")*2
@@ -674,6 +684,7 @@ def seam_bars(side:Setting, over:Setting, # both computed
     wrong = {s.name.replace("×", "x"): by_distance((s.found.labels != truth)[known], distance[known], EDGES) for s in (side, over)}
     return bars(groups, wrong, [SPOILED, REPAIRED], "share of wrong labels, by pixels from a seam")
 
+# %% ../../nbs/26c_crops.ipynb #c088
 def window_pictures(scene:Scene, side:Setting, over:Setting, # side by side, and with the stride chosen
                     distance:np.ndarray,                     # (H,W) to the seams of `side`
                     classes:ClassTable
@@ -688,7 +699,7 @@ def window_pictures(scene:Scene, side:Setting, over:Setting, # side by side, and
     return found | {"labels": (labels, f"labels from windows side by side, and right of the line with {over.name}", f": side by side | {over.name}"), "other": (other, "", ""),
         "changes": (changes, "where overlap changes the label", key), "bars": (seam_bars(side, over, distance, scene.truth), "bars: wrong or changed labels by the distance from the nearest seam", "")}
 
-# %% ../../nbs/26c_crops.ipynb #c080
+# %% ../../nbs/26c_crops.ipynb #c091
 class WindowsView(View):
     "Windows over a street: counts, cost, seams."
     def __init__(self, scenes:Scenes, budget:float=4e6): # pixels that a CPU computes without being asked to
@@ -755,7 +766,7 @@ class WindowsView(View):
         real = "" if truth is None or truth[y, x] == IGNORE else f" Truth: <b>{self.classes.names[truth[y, x]]}</b>."
         return f"{words}. They say {heard}. Together ({self.view.value}): <b>{self.classes.names[over.found.labels[y, x]]}</b>.{real}"
 
-# %% ../../nbs/26c_crops.ipynb #c081
+# %% ../../nbs/26c_crops.ipynb #c092
 def explore_windows(model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
                     pictures:Pictures=None,         # a folder, a dataset, pictures; None: the sample's target/val
                     classes:ClassTable|None=None,   # None: the checkpoint's, the dataset's, or Cityscapes
