@@ -349,13 +349,14 @@ def small_pair(ds:SegmentationDataset, i:int, max_side:int # pixels
 # %% ../../nbs/26d_self_training.ipynb #c051
 def _dress_switches(v:View, truth:np.ndarray) -> None:
     "A switch for each class of the source picture, with its colour and its share."
-    there, count = np.unique(truth, return_counts=True)
-    v.chosen &= set(there.tolist())
-    for c, n in zip(there.tolist(), count):
+    count = np.bincount(truth.ravel(), minlength=256)
+    there = np.flatnonzero(count).tolist()
+    v.chosen &= set(there)
+    for c, n in zip(there, count[there]):
         switch, colour = v.switch(c), (0, 0, 0) if c == IGNORE else v.classes.palette[c]
         switch.description, switch.icon = f"{class_name(v.classes, c)} {percent(n/truth.size)}", "check" if c in v.chosen else ""
         switch.layout.border_left = f"14px solid rgb({colour[0]},{colour[1]},{colour[2]})"
-    v.switch_box.children = [v.switch(c) for c in there.tolist()]
+    v.switch_box.children = [v.switch(c) for c in there]
 
 def _mixture_pictures(v:View, m:Mixture, source:np.ndarray, target:Scene, names:str) -> dict[str, tuple[np.ndarray, str]]: # name of the canvas -> picture, alt
     "What is shown of a mixture."
