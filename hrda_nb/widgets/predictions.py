@@ -306,11 +306,12 @@ class PredictionsView(View):
             self.canvas.show(self.panel(views[0]), describe(seen, views, self.opacity.value, self.classes))
             self.canvas.other = encode(self.panel(views[1], right=True)) if views[1:] else b""
         self.ask(*self.at)
-        self.key.value, self.words.value = view_key(views), tell(seen, views, self.scores, self.filter.value, self.classes)
+        self.key.value, self.words.value = view_key([v for v in views if not lacking(seen, v)]), tell(seen, views, self.scores, self.filter.value, self.classes)
         self.show_legend(classes_in(*(view_labels(seen, v) for v in views)))
     def panel(self, view:str, right:bool=False) -> np.ndarray: # (H,W,3) uint8
         "One view as chosen, with its name."
-        return captioned(render_view(self.drawn, view, self.classes, self.opacity.value, self.filter.value), view, right)
+        name = f"no {view}" if lacking(self.drawn, view) else view
+        return captioned(render_view(self.drawn, view, self.classes, self.opacity.value, self.filter.value), name, right)
     def ask(self, y:int, x:int) -> None:
         "Mark a pixel and show its vote."
         if self.drawn is None: return
