@@ -231,11 +231,16 @@ def load_published(
     return LoadReport(name, which, sum(k in have for k in want), [*dict.fromkeys(map(_group, extra)), *rest], untouched)
 
 # %% ../../nbs/11_weights.ipynb #c040
+@cache
+def _encoder_shapes(candidate:str) -> dict[str,tuple]:
+    "Published names and shapes of an encoder"
+    with torch.device('meta'): return {k:tuple(v.shape) for k,v in published_state(build_encoder(candidate)).items()}
+
 def _encoder_name(state:dict[str,Tensor], name:str) -> str:
     "The encoder whose parameters have the shapes in the file"
     have = {k:tuple(v.shape) for k,v in state.items() if k.startswith('backbone.') and not _is_extra(k)}
     for candidate in (*mit_configs, *resnet_sizes):
-        with torch.device('meta'): want = {k:tuple(v.shape) for k,v in published_state(build_encoder(candidate)).items()}
+        want = _encoder_shapes(candidate)
         if all(have.get(k)==s for k,s in want.items() if not k.endswith('tracked')) and have.keys()<=want.keys(): return candidate
     raise UserError(f'the encoder in {name} is none of {", ".join((*mit_configs, *resnet_sizes))}: no other size can be imported')
 
@@ -325,7 +330,7 @@ def sample_model(which:str='adapted', # or 'source_only'
     if which not in ('adapted','source_only'): raise UserError(f"no sample model is called {which!r}: choose adapted or source_only")
     return load_checkpoint(samples_dir()/'checkpoints'/f'{which}.safetensors')
 
-# %% ../../nbs/11_weights.ipynb #c058
+# %% ../../nbs/11_weights.ipynb #c062
 def _classes_of(notes:dict, num_classes:int) -> dict|None:
     "The class table in a published file's notes; Cityscapes, with its raw ids, for its names or for 19 classes without any"
     names,palette = notes.get('CLASSES'),notes.get('PALETTE')
@@ -349,7 +354,7 @@ def import_published(source:str|os.PathLike, out:str|os.PathLike, # .safetensors
     save_checkpoint(out, model, dict(classes=classes.as_dict() if classes else _classes_of(notes, config['num_classes']), recipe=recipe))
     return LoadReport(name, which, report.loaded, report.extra+rest, report.untouched)
 
-# %% ../../nbs/11_weights.ipynb #c068
+# %% ../../nbs/11_weights.ipynb #c072
 _card = '''---
 library_name: hrda_nb
 pipeline_tag: image-segmentation
@@ -359,7 +364,7 @@ Semantic segmentation with domain adaptation (HRDA). Load with `Pretrained.from_
 {note}
 '''
 
-# %% ../../nbs/11_weights.ipynb #c069
+# %% ../../nbs/11_weights.ipynb #c073
 class Pretrained(nn.Module, ModelHubMixin):
     "A model with its meta data, to be shared: `save_pretrained`, `push_to_hub`, `Pretrained.from_pretrained`"
     def __init__(self, model:nn.Module, meta:dict|None=None):
@@ -381,7 +386,7 @@ class Pretrained(nn.Module, ModelHubMixin):
         note = '' if free else 'Its encoder may stem from NVIDIA\'s SegFormer weights, whose licence forbids commercial use; so is this model.'
         return ModelCard(_card.format(licence='apache-2.0' if free else 'other', note=note))
 
-# %% ../../nbs/11_weights.ipynb #c074
+# %% ../../nbs/11_weights.ipynb #c078
 class _FusedLogits(nn.Module):
     "Picture in, class scores at its size out"
     def __init__(self, model:nn.Module):
@@ -396,7 +401,7 @@ def _onnx_answer(path:Path, images:Tensor) -> Tensor:
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return torch.from_numpy(session.run(None, {'images':images.numpy()})[0])
 
-# %% ../../nbs/11_weights.ipynb #c075
+# %% ../../nbs/11_weights.ipynb #c079
 @torch.no_grad()
 def export_onnx(model:nn.Module, path:str|os.PathLike, size:tuple[int,int], # (H,W) of the pictures
     tolerance:float=1e-4, # largest difference of logits allowed, for logits up to 1 in size; relative above
