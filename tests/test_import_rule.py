@@ -1,5 +1,5 @@
 """Data flows one way: data -> models -> uda -> inference -> plots -> training -> widgets -> cli; a module imports only from its left,
-and inside data, models and uda only from notebooks of a lower number."""
+and inside data, models, uda and widgets only from notebooks of a lower number (26a, 26b, ...; a package's own notebook comes after its modules)."""
 import ast
 import re
 import subprocess
@@ -10,8 +10,8 @@ import pytest
 from notebooks import ROOT
 
 ROOMS = "data", "models", "uda", "inference", "plots", "training", "widgets", "cli"
-ORDERED = "data", "models", "uda"  # rooms whose notebooks build on each other in the order of their numbers
-FLAT = tuple(f"hrda_nb.{room}" for room in ("plots", "widgets", "cli"))  # rooms that are one module
+ORDERED = "data", "models", "uda", "widgets"  # rooms whose notebooks build on each other in the order of their numbers
+FLAT = tuple(f"hrda_nb.{room}" for room in ("plots", "widgets", "cli"))  # rooms that names are imported from: one module, or a package that re-exports
 
 def room(module): return module.split(".")[1]
 
@@ -37,8 +37,13 @@ def steps_back(sources, numbers):
 
 def name(path): return ".".join(path.relative_to(ROOT).with_suffix("").parts)
 
+def number(notebook, module):
+    "Where a module stands in the order: 8 for 08_crops, 26.02 for 26b_..., 26.99 for the notebook of the package"
+    digits, letter = re.search(r"/(\d+)([a-z]?)_", notebook).groups()
+    return int(digits) + (.99 if module.endswith("__init__") else (ord(letter) - 96)/100 if letter else 0)
+
 NOTEBOOKS = {notebook: name(p) for p, notebook in notebooks.modules().items()}
-MODULES = {m: int(re.search(r"\d+", notebook)[0]) for notebook, m in NOTEBOOKS.items()}
+MODULES = {m: number(notebook, m) for notebook, m in NOTEBOOKS.items()}
 SOURCES = {name(p): p.read_text(encoding="utf-8") for p in notebooks.modules()}
 
 def test_modules_import_only_from_their_left():
@@ -50,6 +55,14 @@ def test_modules_import_only_from_their_left():
 def test_a_step_back_is_seen(line):
     numbers = {"hrda_nb.models.decoders": 8, "hrda_nb.models.crops": 8, "hrda_nb.models.hrda": 10, "hrda_nb.uda.losses": 12, "hrda_nb.plots": 22}
     assert steps_back({"hrda_nb.models.crops": line}, numbers)
+
+def test_widgets_build_on_each_other():
+    "The package's own module imports from all of them, and none from it"
+    numbers = {"hrda_nb.widgets.canvas": number("nbs/26a_canvas.ipynb", "hrda_nb.widgets.canvas"), "hrda_nb.widgets.crops": number("nbs/26c_crops.ipynb", "hrda_nb.widgets.crops"),
+               "hrda_nb.widgets.__init__": number("nbs/26_widgets.ipynb", "hrda_nb.widgets.__init__")}
+    assert steps_back({"hrda_nb.widgets.__init__": "from .canvas import Canvas\nfrom .crops import explore_crops", "hrda_nb.widgets.crops": "from .canvas import Canvas"}, numbers) == []
+    assert steps_back({"hrda_nb.widgets.canvas": "from .crops import explore_crops"}, numbers)
+    assert steps_back({"hrda_nb.widgets.canvas": "from hrda_nb.widgets import explore_crops"}, numbers)
 
 def test_steps_forward_are_fine():
     numbers = {"hrda_nb.data.labels": 0, "hrda_nb.models.crops": 8, "hrda_nb.models.hrda": 10, "hrda_nb.plots": 22, "hrda_nb.cli": 27}
@@ -63,7 +76,7 @@ def test_notebooks_follow_the_same_order():
     for path, here in NOTEBOOKS.items():
         for source in notebooks.code_cells(path):
             lines = "\n".join(line for line in source.splitlines() if re.match(r"(from|import) hrda_nb", line))
-            wrong += [(path, i) for i in imported(lines, here) if room(i) in ROOMS and i not in (here, "hrda_nb.plots") and goes_back(here, i, MODULES)]
+            wrong += [(path, i) for i in imported(lines, here) if room(i) in ROOMS and i not in (here, here.removesuffix(".__init__"), "hrda_nb.plots") and goes_back(here, i, MODULES)]
     assert wrong == []
 
 def test_every_module_stands_in_a_room():

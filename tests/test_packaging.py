@@ -1,5 +1,7 @@
 "What a wheel carries, and that each fact about the package stands in one place."
+import ast
 import configparser
+import re
 import subprocess
 import sys
 import tarfile
@@ -15,6 +17,9 @@ try: import tomllib
 except ImportError: import tomli as tomllib  # Python 3.10
 
 PROJECT = tomllib.loads((ROOT/"pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+CHECKPOINTS = [f"data_samples/checkpoints/{name}.safetensors" for name in ("adapted", "source_only")]
+BROUGHT = {"PIL": "pillow", "traitlets": "anywidget"}  # import name -> the requirement that brings it, where they differ
 
 def settings():
     config = configparser.ConfigParser()
@@ -49,10 +54,11 @@ def test_wheel_carries_the_library_and_the_samples(wheel):
     samples = {f"hrda_nb/{f}" for f in git_files() if f.startswith("data_samples/")}
     assert modules and samples
     assert modules | samples == {n for n in names if not n.startswith("hrda_nb-")}
+    assert {f"hrda_nb/{f}" for f in CHECKPOINTS} <= samples
 
 def test_sdist_can_build(dist):
     with tarfile.open(next(dist.glob("*.tar.gz"))) as sdist: names = {n.split("/", 1)[-1] for n in sdist.getnames()}
-    assert {"settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE"} <= names
+    assert {"settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE", *CHECKPOINTS} <= names
 
 def test_every_dynamic_entry_is_set(installed):
     meta, groups = installed.metadata, {e.group for e in installed.entry_points}
@@ -62,6 +68,15 @@ def test_every_dynamic_entry_is_set(installed):
     is_set = {k: bool(meta[v] or (k == "readme" and meta.get_payload())) for k, v in stands.items()}
     is_set |= {"scripts": "console_scripts" in groups, "entry-points": "nbdev" in groups}
     assert {k: is_set[k] for k in PROJECT["dynamic"]} == dict.fromkeys(PROJECT["dynamic"], True)
+
+def test_what_is_imported_is_required():
+    "Imports at the top of a module; what is imported inside a function is an extra"
+    required = {re.split(r"[<>=\[]", r)[0] for r in settings()["requirements"].split()}
+    nodes = [n for f in (ROOT/"hrda_nb").rglob("*.py") for n in ast.parse(f.read_text(encoding="utf-8")).body]
+    names = {a.name for n in nodes if isinstance(n, ast.Import) for a in n.names} | {n.module for n in nodes if isinstance(n, ast.ImportFrom) and not n.level}
+    third = {n.split(".")[0] for n in names} - set(sys.stdlib_module_names) - {"hrda_nb"}
+    assert "anywidget" in third
+    assert {BROUGHT.get(n, n) for n in third} - required == set()
 
 def test_metadata_are_those_of_settings(installed):
     config, meta = settings(), installed.metadata
