@@ -255,7 +255,7 @@ class Scenes:
         self.model, meta = sample_model() if model is None else load_checkpoint(model) if isinstance(model, (str, Path)) else (model, {})
         if not isinstance(model, nn.Module): self.model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last) # a third faster on a CPU
         self.source = open_pictures(pictures, classes)
-        known = ClassTable.from_dict(meta["classes"]) if meta.get("classes") else getattr(self.source, "classes", cityscapes)
+        known = ClassTable.from_dict(meta["classes"]) if meta.get("classes") else getattr(self.source, "classes", None) or cityscapes
         self.classes, size = classes or known, meta.get("recipe", {}).get("target_size")
         self.max_side, self.keep = max_side or (max(size) if size else 1024), keep
         self.added:dict[str, Scene] = {}
