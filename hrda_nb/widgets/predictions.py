@@ -29,7 +29,7 @@ from ..inference.predict import SCALES
 from ..models.decoders import resize
 from ..models.hrda import Output, fuse
 from ..plots import RIGHT, UNCOUNTED, WRONG, classes_in, encode, error_map, heat
-from .canvas import Canvas, Pictures, Scene, Scenes, Seen, View
+from .canvas import Canvas, Pictures, Scenes, Seen, View
 
 # %% ../../nbs/26b_predictions.ipynb #c010
 VIEWS = {"picture": "what the camera saw", "truth": "what people drew", "context": "the picture seen small and whole", "detail": "the picture seen sharp, in windows",
@@ -140,8 +140,8 @@ def disputed_pixel(seen:Seen) -> tuple[int, int]: # (y,x)
     out = seen.output
     p, q = resize(out.context, out.detail.shape[-2:]).float().softmax(1), out.detail.float().softmax(1)
     quarrel = F.avg_pool2d((p-q).abs().sum(1, keepdim=True), 5, 1, 2, count_include_pad=True)[0, 0]
-    (h, w), (gh, gw) = quarrel.shape, (s//quarrel.shape[i] for i, s in enumerate(out.padded))
-    y, x = divmod(int(quarrel.argmax()), w)
+    gh, gw = (s//n for s, n in zip(out.padded, quarrel.shape))                     # pixels in a cell
+    y, x = divmod(int(quarrel.argmax()), quarrel.shape[1])
     return min(y*gh + gh//2, H-1), min(x*gw + gw//2, W-1)
 
 # %% ../../nbs/26b_predictions.ipynb #c029
@@ -330,7 +330,7 @@ def refused(out:Output,      # of an HRDA model
             attention:Tensor # (1,K or 1,h,w) in [0,1], or anything that broadcasts to that
            ) -> Output:
     "The output of a model that had this attention."
-    attention = attention.to(out.context).expand_as(out.attention)
+    attention = torch.empty_like(out.attention).copy_(attention) # in the same memory layout: interpolation then rounds alike
     return replace(out, attention=attention, fused=fuse(out.context, out.detail, attention))
 
 @torch.inference_mode()
@@ -338,7 +338,7 @@ def output_labels(out:Output,
                   rows:int=8 # of the fused map at a time: they stay in the processor's cache
                  ) -> np.ndarray: # (H,W) uint8 class indices
     "The label map of an output: `out.upsampled().argmax(1)`, in strips."
-    (h, w), grow, parts = out.fused.shape[-2:], out.padded[0]//out.fused.shape[-2], []
+    h, grow, parts = out.fused.shape[-2], out.padded[0]//out.fused.shape[-2], []
     for y in range(0, h, rows):
         top, bottom = max(0, y-1), min(h, y+rows+1)                                  # neighbours that interpolation needs
         strip = resize(out.fused[:1, :, top:bottom].float().cpu(), ((bottom-top)*grow, out.padded[1]))[0] # (K,.,W)
