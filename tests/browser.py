@@ -11,11 +11,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import notebooks
 import numpy as np
+import psutil
 from notebooks import ROOT
 from PIL import Image
 
@@ -60,11 +61,11 @@ def free_port():
 
 @contextmanager
 def serving(command, env, log, url):
-    "A server while it runs; yields its address"
+    "A server while it runs, once its address answers; yields its process"
     with open(log, "w", encoding="utf-8") as to: server = subprocess.Popen(command, env={**os.environ, **env}, stdout=to, stderr=to)
     try:
         _wait_until(lambda: urllib.request.urlopen(url, timeout=5).status == 200, 90, lambda: log.read_text())
-        yield url
+        yield server
     finally:
         server.terminate()
         server.wait(timeout=30)
@@ -85,11 +86,19 @@ def serve(root, state):
 
 @contextmanager
 def serve_pages(state):
-    "The classroom pages, started as a user starts them; yields their address and the server's log"
+    "The classroom pages, started as a user starts them; yields their address, the server's log and its process number"
     port = free_port()
     command = [sys.executable, "-c", "import sys; from hrda_nb.cli import main; sys.exit(main())", "lab", "--classroom", "--no-browser", "--ip", "127.0.0.1", "--port", str(port)]
     env = {"JUPYTER_CONFIG_DIR": str(state/"config"), "JUPYTER_RUNTIME_DIR": str(state/"runtime"), "OMP_NUM_THREADS": "1"}
-    with serving(command, env, state/"pages.log", f"http://127.0.0.1:{port}/"): yield f"http://127.0.0.1:{port}", state/"pages.log"
+    with serving(command, env, state/"pages.log", f"http://127.0.0.1:{port}/") as server:
+        yield f"http://127.0.0.1:{port}", state/"pages.log", server.pid
+
+def memory_of_children(pid):
+    "Megabytes that each process below another holds for itself alone"
+    sizes = []
+    for child in psutil.Process(pid).children(recursive=True):
+        with suppress(psutil.Error): sizes.append(child.memory_full_info().uss >> 20)
+    return sorted(sizes)
 
 def _wait_until(works, seconds, complaint):
     end = time.time() + seconds

@@ -1,5 +1,7 @@
 "Walkthroughs run in JupyterLab in a real Chromium; that run is their execution test."
 import os
+import re
+import time
 
 import browser
 import notebooks
@@ -28,8 +30,8 @@ def lab(page, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(page, tmp_path_factory):
-    "A page, the address of the classroom pages, and their server's log"
-    with browser.serve_pages(tmp_path_factory.mktemp("pages")) as (url, log): yield page, url, log
+    "A page, the address of the classroom pages, their server's log and process number"
+    with browser.serve_pages(tmp_path_factory.mktemp("pages")) as (url, log, pid): yield page, url, log, pid
 
 @pytest.mark.parametrize("path", [p for p in notebooks.paths() if "/walkthroughs/" in p])
 def test_walkthrough(path, lab, request):
@@ -140,7 +142,7 @@ def in_palette(pixels, tolerance=24):
 
 def test_explorer(pages, tmp_path):
     "In Voilà, without internet: slider, click, keys, upload, painting"
-    page, url, _ = pages
+    page, url, *_ = pages
     found = []
     assert browser.sent_elsewhere(page, lambda: found.append(opened(page, url, "explorer"))) == []
     canvas, view = found[0], page.locator(".hrda-predictions")
@@ -183,3 +185,56 @@ def test_explorer(pages, tmp_path):
     with browser.redrawn(fused): browser.drag(page, attention, (150, 100), (150, 600), (250, 600), (250, 100))
     assert (np.abs(browser.picture(fused).astype(int) - before).max(-1) > 60).sum() > 50
     browser.screenshot(page, "explorer_fusion")
+
+LOOKS = "v => [...v.querySelectorAll('canvas, img')].map(p => p.toDataURL ? p.toDataURL() : p.src).join()"
+STEPS = {"predictions": "End", "crops": "ArrowLeft", "windows": "ArrowRight", "fusion": "1: detail", "rare classes": "ArrowRight", "pseudo-labels": "Home",
+         "class mix": "half at random", "feature distance": "Home"}  # what to do in each tab: a key on its first slider, or a button
+
+def colourful(picture): return np.ptp(picture.astype(int), -1).mean()
+
+def test_classroom(pages):
+    "In Voilà: every tab opens, in the order of teaching, without internet, and its controls change what is seen"
+    page, url, *_ = pages
+    assert browser.sent_elsewhere(page, lambda: opened(page, url, "classroom")) == []
+    *tabs, last = page.get_by_role("tab").all()
+    assert [t.inner_text() for t in tabs] == [f"{i + 1} {name}" for i, name in enumerate(STEPS)]
+    for tab, (name, step) in zip(tabs, STEPS.items()):
+        tab.click()
+        view = page.locator(".hrda-pages .hrda-view:visible")
+        view.wait_for(timeout=90_000)
+        canvas = view.locator("canvas").first
+        page.wait_for_function("c => c.dataset.drawn", arg=canvas.element_handle(), timeout=60_000)
+        before, colours = view.evaluate(LOOKS), colourful(browser.picture(canvas))
+        button = view.locator("button", has_text=step)
+        if button.count(): button.click()
+        else: view.get_by_role("slider").first.press(step)
+        page.wait_for_function(f"([v, before]) => ({LOOKS})(v) !== before", arg=[view.element_handle(), before], timeout=30_000)
+        if name == "pseudo-labels":  # at threshold 0 every pixel is confident, and none is grey
+            page.wait_for_timeout(500)
+            assert colourful(browser.picture(canvas)) > 1.05*colours
+        if name == "crops":
+            detail, (height, width) = view.locator("canvas").last, browser.picture(canvas).shape[:2]
+            with browser.redrawn(detail): browser.drag(page, canvas, (height//2, width//2), (height//2, width//2 + 150))
+        browser.screenshot(page, f"classroom_{name.replace(' ', '_')}")
+    last.click()
+    folder = page.get_by_label("folder")
+    folder.fill("nowhere")
+    folder.press("Enter")
+    page.get_by_text("nowhere: waiting for the training to begin").wait_for(timeout=30_000)
+
+def test_a_second_visitor(pages, remark):
+    "Finds a page that is ready; and a closed page's kernel ends"
+    page, url, log, pid = pages
+    page.wait_for_timeout(2000)
+    for _ in range(100):  # the kernel that waits for the next visitor is made while nobody waits
+        if len(re.findall(r"Kernel pool of explorer.ipynb is filled", log.read_text())) >= 2: break
+        page.wait_for_timeout(500)
+    start = time.time()
+    opened(page, url, "explorer")
+    remark(f"a second visitor of the explorer page waited {time.time() - start:.1f} s; the kernels hold {browser.memory_of_children(pid)} MB of their own")
+    gone = log.read_text().count("Kernel shutdown")
+    page.goto("about:blank")
+    for _ in range(100):
+        if log.read_text().count("Kernel shutdown") > gone: return
+        page.wait_for_timeout(100)
+    raise AssertionError("the kernel of a closed page goes on")
