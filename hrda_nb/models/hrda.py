@@ -20,13 +20,14 @@ def fuse(context:Tensor,     # (B,K,h,w) context logits
          detail:Tensor,      # (B,K,2h,2w) detail logits of the whole crop, or those of `box` alone
          attention:Tensor,   # (B,K or 1,h,w) in [0,1]; 0 trusts the context, 1 the detail
          box:Box|None=None,  # the detail crop in cells of `context`; None: `detail` covers everything
+         corner:tuple[int, int]|None=None # row and column where `detail` begins, in cells of the result; None: at the box
         ) -> Tensor:         # (B,K,2h,2w) fused logits
     "Scale-attention fusion (HRDA, section 3.2)."
     factor = 2
     size = (context.shape[-2]*factor, context.shape[-1]*factor)
     if box is not None:
         attention = attention*box_mask(attention, box)
-        y, x = box[0]*factor, box[2]*factor
+        y, x = corner or (box[0]*factor, box[2]*factor)
         detail = insert(detail, size, (y, y+detail.shape[-2], x, x+detail.shape[-1]))
     return resize((1-attention)*context, size) + resize(attention, size)*detail
 
@@ -41,6 +42,7 @@ class Output:
     context:Tensor|None=None    # (B,K,H/8,W/8) raw context logits (DeepLabV2: /16)
     attention:Tensor|None=None  # (B,K or 1,H/8,W/8) in [0,1]
     detail:Tensor|None=None     # (B,K,H/4,W/4) from windows; with a detail box (B,K,h/4,w/4) of the crop
+    detail_features:list[Tensor]|None=None # encoder features of the detail crop; None without a detail box
 
     def attention_map(self) -> Tensor: # (B,1,H/4,W/4) in [0,1]
         "Attention averaged over the classes with the fused probabilities: one number a pixel to look at."
@@ -119,9 +121,10 @@ class HRDA(nn.Module):
         features = self.encoder(context_view(images, self.factor))
         context = self.decoder(features)
         attention = self.scale_attention(features, context)
-        if detail_box is None: detail, box = self.detail_windows(images, maps), None
-        else: detail, box = self.segment(crop(images, detail_box)), scaled_box(detail_box, self.multiple)
-        return Output(fuse(context, detail, attention, box), size, tuple(images.shape[-2:]), features, context, attention, detail)
+        sharp, box = (None, None) if detail_box is None else (self.encoder(crop(images, detail_box)), scaled_box(detail_box, self.multiple))
+        detail = self.detail_windows(images, maps) if sharp is None else self.decoder(sharp)
+        corner = None if box is None else tuple(v//self.decoder.stride for v in (detail_box[0], detail_box[2]))
+        return Output(fuse(context, detail, attention, box, corner), size, tuple(images.shape[-2:]), features, context, attention, detail, sharp)
 
 # %% ../../nbs/10_hrda.ipynb #c019
 archs = ("hrda", "daformer", "segformer", "deeplabv2", "deeplabv3plus", "upernet")
@@ -156,7 +159,7 @@ def _fixed(attention:str|float) -> float:
     if isinstance(attention, (int, float)) and 0 <= attention <= 1: return float(attention)
     raise UserError(f"attention is {attention!r}: choose \"classwise\", \"single\" or a number from 0 (context) to 1 (detail)")
 
-# %% ../../nbs/10_hrda.ipynb #c027
+# %% ../../nbs/10_hrda.ipynb #c029
 def segment(model:nn.Module,
             images:Tensor, # (B,3,H,W) in [0,1], any size
             window:tuple[int, int]|None=None, # (h,w) of a context window in pixels; None: the picture as a whole
