@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 from ..data.datasets import _files, _upright, read_image
-from ..data.labels import ClassTable, UserError
+from ..data.labels import ClassTable, UserError, cityscapes, synthia
 from ..models.crops import resize
 from ..models.hrda import segment
 
@@ -162,16 +162,20 @@ def view_picture(prediction:Prediction, # of one picture
     "A view as the picture that is written to a file."
     values = prediction.view(view)
     if view not in SCALES: return Image.fromarray((values*255).round().astype(np.uint8))
-    if ids: return Image.fromarray(_eight_ids(classes.to_raw(values)))
+    if ids: return Image.fromarray(_eight_ids(_server_table(classes).to_raw(values)))
     im = Image.fromarray(values)
     im.putpalette(classes.palette.reshape(-1).tolist())
     return im
+
+def _server_table(classes:ClassTable) -> ClassTable:
+    "Cityscapes' ids for its nineteen classes, whatever the training labels held: SYNTHIA's ids or indices"
+    return cityscapes if classes.names == cityscapes.names and classes.ids in (None, synthia.ids) else classes
 
 def _eight_ids(raw:np.ndarray) -> np.ndarray:
     if raw.max(initial=0) > 255: raise UserError(f"raw id {raw.max()} does not fit into an 8-bit PNG; predict without --ids")
     return raw.astype(np.uint8)
 
-# %% ../../nbs/21_predict.ipynb #c040
+# %% ../../nbs/21_predict.ipynb #c041
 def write_picture(im:Image.Image, path:Path):
     "Write a PNG as a whole or not at all."
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -181,7 +185,7 @@ def write_picture(im:Image.Image, path:Path):
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../../nbs/21_predict.ipynb #c041
+# %% ../../nbs/21_predict.ipynb #c042
 def writable_folder(out:str|Path) -> Path:
     "The folder, made if need be; `UserError` if nothing can be written there."
     try:
@@ -193,7 +197,7 @@ def writable_folder(out:str|Path) -> Path:
 def _write_views(prediction, name, out, views, classes, ids):
     for view in views: write_picture(view_picture(prediction, view, classes, ids), (out if view == "fused" else out/view)/f"{name}.png")
 
-# %% ../../nbs/21_predict.ipynb #c042
+# %% ../../nbs/21_predict.ipynb #c043
 def predict_folder(model:nn.Module,
                    pictures:str|Path|Sequence[str|Path], # a folder, a file, or several of them
                    out:str|Path,        # fused labels go to out/NAME.png, other views to out/VIEW/NAME.png
