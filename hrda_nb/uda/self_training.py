@@ -16,7 +16,7 @@ import numpy as np, torch
 from torch import Tensor, nn
 from ..data.labels import UserError
 from ..data.transforms import ColorJitter
-from ..models.crops import Box, context_view, random_box
+from ..models.crops import Box, context_view, crop, random_box
 from .class_mix import class_masks, class_mix, draw_blur, draw_classes, draw_jitter, strong_augmentation
 from .ema_teacher import BatchNormMode, ema_alpha, ema_update, folding, make_teacher, teacher_mode
 from .feature_distance import imagenet_distance
@@ -49,6 +49,7 @@ class SelfTrainingConfig:
     mixed_weight:float = 1.0      # of the loss on mixed pictures
     class_weights:tuple[float,...]|None = None # what labelled pixels of each class count (pseudo-labels: their weight alone); None: 1 (published)
     feature_distance_weight:float = 0.005 # lambda_FD
+    feature_distance_of:Literal["context","both"] = "context" # "both": of the detail crop too, summed (published where both crops have one size)
     things:tuple[int,...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18) # classes that ImageNet knows
     thing_ratio:float = 0.75      # r: share of a feature cell that its class must fill
     one_backward:bool = False     # True: one backward of all losses instead of two; needs the memory of both
@@ -138,8 +139,9 @@ class SourceOnly(TrainingStep):
             fused, detail = segmentation_losses(out, label, label_weights(label, c.class_weights), box, c.detail_weight, c.ignore_index)
             distance = fused.new_zeros(())
             if self.imagenet_encoder is not None and c.feature_distance_weight:
-                view = context_view(images, net.factor) if net.is_hrda else images
-                distance, seen["things"] = imagenet_distance(out.features[-1], view, label, self.imagenet_encoder, c.things, c.thing_ratio, c.num_classes, c.ignore_index)
+                apart = lambda features, view, y: imagenet_distance(features[-1], view, y, self.imagenet_encoder, c.things, c.thing_ratio, c.num_classes, c.ignore_index)
+                distance, seen["things"] = apart(out.features, context_view(images, net.factor) if net.is_hrda else images, label)
+                if box and c.feature_distance_of == "both": distance = distance + apart(out.detail_features, crop(images, box), crop(label, box))[0]
         distance = c.feature_distance_weight*distance
         return fused+detail+distance, dict(source=fused.detach(), source_detail=detail.detach(), feature_distance=distance.detach())
 
