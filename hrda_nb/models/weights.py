@@ -381,12 +381,21 @@ class Pretrained(nn.Module, ModelHubMixin):
         hub = dict(revision=revision, cache_dir=cache_dir, force_download=force_download, local_files_only=local_files_only, token=token)
         return cls(*load_checkpoint(model_id if Path(model_id).is_dir() else _fetch(model_id, **hub)))
 
+    @classmethod
+    def from_pretrained(cls, name:str|os.PathLike, # folder, or repository of the hub
+        **kw, # revision, token, ... of `huggingface_hub`
+    ) -> 'Pretrained':
+        "What was shared. Raises `UserError` where it cannot be found or used."
+        try: return super().from_pretrained(name, **kw)
+        except UserError: raise
+        except Exception as e: raise UserError(f'{name} is neither a folder here nor could it be fetched from the hub ({type(e).__name__})') from None
+
     def generate_model_card(self, *args, **kw) -> ModelCard:
         free = not self.model.config['encoder'].startswith('mit_')
         note = '' if free else 'Its encoder may stem from NVIDIA\'s SegFormer weights, whose licence forbids commercial use; so is this model.'
         return ModelCard(_card.format(licence='apache-2.0' if free else 'other', note=note))
 
-# %% ../../nbs/11_weights.ipynb #c078
+# %% ../../nbs/11_weights.ipynb #c080
 class _FusedLogits(nn.Module):
     "Picture in, class scores at its size out"
     def __init__(self, model:nn.Module):
@@ -401,7 +410,7 @@ def _onnx_answer(path:Path, images:Tensor) -> Tensor:
     session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
     return torch.from_numpy(session.run(None, {'images':images.numpy()})[0])
 
-# %% ../../nbs/11_weights.ipynb #c079
+# %% ../../nbs/11_weights.ipynb #c081
 @torch.no_grad()
 def export_onnx(model:nn.Module, path:str|os.PathLike, size:tuple[int,int], # (H,W) of the pictures
     tolerance:float=1e-4, # largest difference of logits allowed, for logits up to 1 in size; relative above
@@ -420,5 +429,6 @@ def export_onnx(model:nn.Module, path:str|os.PathLike, size:tuple[int,int], # (H
             diff = (_onnx_answer(draft, images)-want).abs().max().item()
             if diff > tolerance*max(1., want.abs().max().item()): raise UserError(f'the exported network differs by {diff:.1e}; {path} was not written')
             os.replace(draft, path)
+    except torch.onnx.OnnxExporterError as e: raise UserError(f'this network has parts that ONNX cannot express ({type(e).__name__}); {path} was not written') from None
     except OSError as e: raise UserError(f'{path} cannot be written ({e.strerror or e}): choose another place') from None
     return diff
