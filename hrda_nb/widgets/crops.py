@@ -252,7 +252,7 @@ def crop_controls(detail:int, # height of the network's detail crop in pixels
     height = widgets.IntSlider(2*detail, min=8*cell, max=max(1024, 2*detail), step=4*cell, description="context", tooltip="height of the context crop in pixels", style=dict(description_width="4em"), **wide("19em"))
     share = widgets.SelectionSlider(options=[("¼", .25), ("½", .5), ("¾", .75), ("whole", 1.)], value=.5, description="detail", tooltip="share of the context crop's sides that the detail crop has", style=dict(description_width="4em"), **wide("17em"))
     look = widgets.ToggleButtons(options=LOOKS, tooltips=["what the network gets", "what it says", "labels over pixels", "how much each view counts: dark nothing, bright all"])
-    look.style.button_width = "4.5em"
+    look.style.button_width = "5em"
     grid = widgets.ToggleButton(description="grid", tooltip="show the cells of the maps", **wide("5em"))
     snap = widgets.ToggleButton(True, description="snap", tooltip="the detail box moves in whole cells of the context map", **wide("5em"))
     return height, share, look, grid, snap, widgets.Button(description="random", icon="random", tooltip="boxes as a training step draws them", **wide("8em"))
