@@ -134,7 +134,7 @@ def predict(model:nn.Module, # any model of `build_model`
         logits = picture_logits(model, image, sides(window, "window"), sides(stride, "stride"), flip, max_side)
     return _prediction(logits, probabilities)
 
-# %% ../../nbs/21_predict.ipynb #c036
+# %% ../../nbs/21_predict.ipynb #c039
 def _within(folder:Path, out:Path) -> list[tuple[Path, Path]]: # (file, name), without what lies in `out`
     folder = next((folder/d for d in ("images", "leftImg8bit", "RGB") if (folder/d).is_dir()), folder)
     return [(f, f.relative_to(folder)) for f in _files(folder) if out not in f.absolute().parents]
@@ -153,7 +153,7 @@ def find_pictures(pictures:str|Path|Sequence[str|Path], # a folder, a file, or s
     if not found: raise UserError(f"{pictures if isinstance(pictures, (str, Path)) else ', '.join(map(str, pictures))}: no pictures here; expected .jpg, .png, .tif, .webp, .bmp or .ppm files")
     return found
 
-# %% ../../nbs/21_predict.ipynb #c039
+# %% ../../nbs/21_predict.ipynb #c042
 def view_picture(prediction:Prediction, # of one picture
                  view:str,            # one of `VIEWS`
                  classes:ClassTable,  # palette and raw ids
@@ -175,7 +175,7 @@ def _eight_ids(raw:np.ndarray) -> np.ndarray:
     if raw.max(initial=0) > 255: raise UserError(f"raw id {raw.max()} does not fit into an 8-bit PNG; predict without --ids")
     return raw.astype(np.uint8)
 
-# %% ../../nbs/21_predict.ipynb #c041
+# %% ../../nbs/21_predict.ipynb #c044
 def write_picture(im:Image.Image, path:Path):
     "Write a PNG as a whole or not at all."
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -185,7 +185,7 @@ def write_picture(im:Image.Image, path:Path):
         os.replace(part, path)
     finally: part.unlink(missing_ok=True)
 
-# %% ../../nbs/21_predict.ipynb #c042
+# %% ../../nbs/21_predict.ipynb #c045
 def writable_folder(out:str|Path) -> Path:
     "The folder, made if need be; `UserError` if nothing can be written there."
     try:
@@ -197,7 +197,7 @@ def writable_folder(out:str|Path) -> Path:
 def _write_views(prediction, name, out, views, classes, ids):
     for view in views: write_picture(view_picture(prediction, view, classes, ids), (out if view == "fused" else out/view)/f"{name}.png")
 
-# %% ../../nbs/21_predict.ipynb #c043
+# %% ../../nbs/21_predict.ipynb #c046
 def predict_folder(model:nn.Module,
                    pictures:str|Path|Sequence[str|Path], # a folder, a file, or several of them
                    out:str|Path,        # fused labels go to out/NAME.png, other views to out/VIEW/NAME.png
