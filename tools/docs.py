@@ -60,7 +60,7 @@ def contents(pages):
     "The tree of pages in the side bar"
     def tree(caption, names): return "\n".join(["```{toctree}", ":hidden:", f":caption: {caption}", "", *names, "```", ""]) if names else ""
     names = [p.with_suffix("").as_posix() for p in pages if p.name != "index.ipynb"]
-    return "\n".join([tree("Lessons", [n for n in names if n.startswith("walkthroughs")]), tree("The library", [n for n in names if n[0].isdigit()])])
+    return "\n".join([tree("Lessons", [n for n in names if n.startswith("walkthroughs")]), tree("Classroom pages", [n for n in names if n.startswith("apps")]), tree("The library", [n for n in names if n[0].isdigit()])])
 
 def main():
     from nbdev.serve import proc_nbs
