@@ -37,8 +37,15 @@ def pages(page, tmp_path_factory):
 def test_walkthrough(path, lab, request):
     page, url, _ = lab
     request.config.runs[path] = run = browser.run_notebook(page, url, path.removeprefix("nbs/"))
-    browser.screenshot(page, path.split("/")[-1].removesuffix(".ipynb"))
     assert run.ok, run.log
+    undrawn = "() => [...document.querySelectorAll('.hrda-view canvas')].filter(c => !c.dataset.drawn && c.checkVisibility()).length"
+    page.wait_for_function(f"() => ({undrawn})() === 0", timeout=30_000)
+    views = page.locator(".hrda-view")
+    if views.count(): views.first.scroll_into_view_if_needed()
+    browser.screenshot(page, path.split("/")[-1].removesuffix(".ipynb"))
+    shown = page.evaluate(browser.WIDGETS)
+    assert all(shown), shown
+    assert shown or not any(re.search(r"^(view = )?(explore|watch)_\w+\(", c, re.MULTILINE) for c in notebooks.code_cells(path))
 
 CANVAS = """
 import numpy as np
