@@ -420,6 +420,7 @@ class Report:
     table:pd.DataFrame      # one row a data set: layout, pictures, labels, sizes, modes
     classes:pd.DataFrame    # pixels of each class (rows) in each labelled data set (columns)
     findings:list[Finding]
+    ids:pd.DataFrame = field(default_factory=pd.DataFrame) # pixels of each raw id, and what the class table makes of it (rows), in each labelled data set (columns)
 
     @property
     def ok(self) -> bool: return not any(f.level == "error" for f in self.findings)
@@ -427,15 +428,22 @@ class Report:
     def __str__(self) -> str:
         n = Counter(f.level for f in self.findings)
         verdict = f"{'fit for training' if self.ok else 'a training would be spoiled'}: {n['error']} errors, {n['warning']} warnings"
-        shares = (self.classes/self.classes.sum()).map("{:.4f}".format).to_string() if len(self.classes) else ""
-        return "\n\n".join(t for t in (self.table.to_string(), shares, "\n".join(map(str, self.findings)), verdict) if t)
+        shares = "share of the pixels\n" + (self.classes/self.classes.sum()).map("{:.4f}".format).to_string() if len(self.classes) else ""
+        ids = "pixels of each id in the files\n" + self.ids.to_string(max_rows=60, sparsify=False) if len(self.ids) else ""
+        return "\n\n".join(t for t in (self.table.to_string(), ids, shares, "\n".join(map(str, self.findings)), verdict) if t)
+
+# %% ../../nbs/03_datasets.ipynb #c060
+def _ids(p:_Patient) -> pd.Series: # pixels of each (raw id, name of its class)
+    total, name = Counter(), lambda c: "unknown" if c is None else "ignored" if c == IGNORE else p.classes.names[c]
+    for f in p.facts: total.update(f.get("ids", {}))
+    return pd.Series({(i, name(_class_of(p.classes, i))): n for i, n in sorted(total.items())}, dtype="int64")
 
 def _row(p:_Patient) -> dict: # of the report's table
     common = lambda key: _shorten((f"{v} ({k})" for v, k in Counter(f[key] for f in p.facts if key in f).most_common()), 3)
     labels = sum(path.is_file() for path in p.found.labels) if p.found.has_labels else "none"
     return {"data set": p.name, "layout": p.found.layout.name, "pictures": len(p.found.images), "labels": labels, "sizes": common("size"), "modes": common("mode")}
 
-# %% ../../nbs/03_datasets.ipynb #c060
+# %% ../../nbs/03_datasets.ipynb #c061
 def _admit(folder:Path, name:str, classes, layout:str) -> tuple[_Patient, list[tuple]]: # and what is wrong with its class table
     found = _look(folder, detect_layout(folder) if layout == "auto" else layouts[layout])
     if not found.has_labels and not classes and not classes_file(folder): return _Patient(name, found, found.layout.classes), []
@@ -458,10 +466,12 @@ def _consult(root:Path, classes, layout:str, progress:bool, workers:int|None) ->
     if not patients: _choose(root, None)                                             # says why there is none
     return patients, findings + _overlap_findings(patients)
 
-# %% ../../nbs/03_datasets.ipynb #c061
+# %% ../../nbs/03_datasets.ipynb #c062
 def _report(patients:list[_Patient], findings:list[Finding]) -> Report:
     pixels = {p.name: pd.Series(_pixels(p.facts, p.classes), p.classes.names) for p in patients if p.labelled}
-    return Report(pd.DataFrame(map(_row, patients)).set_index("data set"), pd.DataFrame(pixels), findings)
+    found = {p.name: ids for p in patients if p.labelled and len(ids := _ids(p))}
+    ids = pd.DataFrame(found).fillna(0).astype("int64").rename_axis(["id", "class"]).sort_index() if found else pd.DataFrame()
+    return Report(pd.DataFrame(map(_row, patients)).set_index("data set"), pd.DataFrame(pixels), findings, ids)
 
 def doctor(root:str|Path, # a data folder, or one above several (source/train, target/val, ...)
            classes:ClassTable|str|Path|None=None, # see `find_classes`
@@ -472,7 +482,7 @@ def doctor(root:str|Path, # a data folder, or one above several (source/train, t
     "Read all pictures and labels and report what would spoil a training (then `ok` is False) or deserves a look"
     return _report(*_consult(Path(root).expanduser().absolute(), classes, layout, progress, workers))
 
-# %% ../../nbs/03_datasets.ipynb #c069
+# %% ../../nbs/03_datasets.ipynb #c070
 def prepare(root:str|Path, # as for `doctor`
             classes:ClassTable|str|Path|None=None, layout:str="auto", progress:bool=True, workers:int|None=None,
            ) -> Report:
