@@ -199,7 +199,7 @@ STEPS = {"predictions": "End", "crops": "ArrowLeft", "windows": "ArrowRight", "f
 
 def colourful(picture): return np.ptp(picture.astype(int), -1).mean()
 
-def test_classroom(pages):
+def test_classroom(pages, tmp_path):
     "In Voilà: every tab opens, in the order of teaching, without internet, and its controls change what is seen"
     page, url, *_ = pages
     assert browser.sent_elsewhere(page, lambda: opened(page, url, "classroom")) == []
@@ -225,9 +225,11 @@ def test_classroom(pages):
         browser.screenshot(page, f"classroom_{name.replace(' ', '_')}")
     last.click()
     folder = page.get_by_label("folder")
-    folder.fill("nowhere")
+    folder.fill(str(tmp_path/"run"))
     folder.press("Enter")
-    page.get_by_text("nowhere: waiting for the training to begin").wait_for(timeout=30_000)
+    page.get_by_text("run: waiting for the training to begin").wait_for(timeout=30_000)
+    (tmp_path/"run").mkdir()
+    page.get_by_text("run: waiting for the first step").wait_for(timeout=30_000)  # nobody pressed anything
 
 def test_a_second_visitor(pages, remark):
     "Finds a page that is ready; and a closed page's kernel ends"
