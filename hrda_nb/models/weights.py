@@ -324,11 +324,13 @@ def load_checkpoint(path:str|os.PathLike, # file, folder with model.safetensors,
 
 # %% ../../nbs/11_weights.ipynb #c052
 @cache
+def _sample(which:str) -> tuple[nn.Module,dict]: return load_checkpoint(samples_dir()/'checkpoints'/f'{which}.safetensors')
+
 def sample_model(which:str='adapted', # or 'source_only'
 ) -> tuple[nn.Module,dict]: # shared by all who ask: deepcopy it before changing it; and its meta, see `load_checkpoint`
-    "A trained network of the bundled sample: MobileNet-sized, 19 classes. Raises `UserError` for another name."
+    "A trained network of the bundled sample: EfficientNet-Lite0, 19 classes. Raises `UserError` for another name."
     if which not in ('adapted','source_only'): raise UserError(f"no sample model is called {which!r}: choose adapted or source_only")
-    return load_checkpoint(samples_dir()/'checkpoints'/f'{which}.safetensors')
+    return _sample(which)
 
 # %% ../../nbs/11_weights.ipynb #c062
 def _classes_of(notes:dict, num_classes:int) -> dict|None:
