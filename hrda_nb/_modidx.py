@@ -613,6 +613,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'hrda_nb.models.weights._read_pickle': ('weights.html#_read_pickle', 'hrda_nb/models/weights.py'),
                                         'hrda_nb.models.weights._read_safetensors': ( 'weights.html#_read_safetensors',
                                                                                       'hrda_nb/models/weights.py'),
+                                        'hrda_nb.models.weights._sample': ('weights.html#_sample', 'hrda_nb/models/weights.py'),
                                         'hrda_nb.models.weights._table': ('weights.html#_table', 'hrda_nb/models/weights.py'),
                                         'hrda_nb.models.weights._write': ('weights.html#_write', 'hrda_nb/models/weights.py'),
                                         'hrda_nb.models.weights.export_onnx': ('weights.html#export_onnx', 'hrda_nb/models/weights.py'),

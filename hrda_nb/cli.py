@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import Positional
-from .data.datasets import Report, doctor, open_folder, prepare
+from .data.datasets import Report, doctor, prepare
 from .data.labels import ClassTable, UserError
 from .data.samples import samples_dir, write_samples
 from .inference.metrics import evaluate
 from .inference.predict import predict_folder
 from .models.weights import export_onnx, import_published, load_checkpoint
 from .training.recipes import Recipe, find_recipe, quick, recipe_from_dict, recipes
-from .training.trainer import compare, how_to_look, pick_device, train, write_whole
+from .training.trainer import compare, how_to_look, open_split, pick_device, train, write_whole
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -87,14 +87,14 @@ def load(checkpoint:Path, device:str) -> tuple[Any, dict, dict]: # model, metada
 class Evaluate:
     "Score a checkpoint on labelled pictures: IoU of every class and the means, for fused, context and detail."
     checkpoint:Positional[Path]  # a .safetensors file that a training left
-    data:Path                    # labelled pictures
+    data:Path                    # labelled pictures; where there are several splits, val
     classes:Path|None = None     # classes.json of the data; None: found beside it
     device:Device = "auto"       # where to compute
     flip:bool = False            # average with the mirrored picture
     out:Path|None = None         # also write the table to this CSV file
     def __call__(self) -> None:
         model, _, how = load(self.checkpoint, self.device)
-        dataset = open_folder(self.data, self.classes, labelled=True)
+        dataset = open_split(self.data, "val", self.classes, labelled=True)
         table = evaluate(model, dataset, flip=self.flip, **how)
         if self.out: write_whole(self.out, lambda part: table.to_csv(part, float_format="%.2f"))
         print(f"IoU on {self.data} ({len(dataset)} pictures), in percent\n\n{table.round(1).to_string()}")

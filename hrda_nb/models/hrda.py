@@ -7,6 +7,7 @@ __all__ = ['archs', 'fuse', 'Output', 'Segmenter', 'HRDA', 'build_model', 'segme
 
 # %% ../../nbs/10_hrda.ipynb #c003
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from torch import Tensor, nn
 from ..data.labels import UserError
@@ -155,8 +156,9 @@ def build_model(arch:str="hrda",            # one of `archs`; "hrda" works over 
     return model
 
 def _fixed(attention:str|float) -> float:
-    "A fixed attention, checked."
-    if isinstance(attention, (int, float)) and 0 <= attention <= 1: return float(attention)
+    "A fixed attention, checked; a number in words, as the command line has it, is one too."
+    with suppress(ValueError):
+        if 0 <= float(attention) <= 1: return float(attention)
     raise UserError(f"attention is {attention!r}: choose \"classwise\", \"single\" or a number from 0 (context) to 1 (detail)")
 
 # %% ../../nbs/10_hrda.ipynb #c029
