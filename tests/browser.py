@@ -126,8 +126,9 @@ CELLS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.mo
     errors: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON()).filter(o => o.output_type === 'error')}))"""
 
 WIDGETS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code').flatMap(c =>
-  [...Array(c.model.outputs.length).keys()].filter(i => 'application/vnd.jupyter.widget-view+json' in (c.model.outputs.get(i).toJSON().data || {}))
-    .map(i => !!c.outputArea.node.querySelectorAll('.jp-OutputArea-child')[i]?.querySelector('.jupyter-widgets')))"""  # is each widget there?
+  [...Array(c.model.outputs.length).keys()].map(i => [i, c.model.outputs.get(i).toJSON().data || {}])
+    .filter(([i, d]) => 'application/vnd.jupyter.widget-view+json' in d && !/%\\|/.test([d['text/plain'] || ''].flat().join(''))).map(([i]) => i)
+    .map(i => !!c.outputArea.node.querySelectorAll('.jp-OutputArea-child')[i]?.querySelector('.jupyter-widgets')))"""  # is each widget there? (Progress bars may be gone.)
 
 def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
     "Open a notebook, run all cells, wait; the Run that came of it. The page stays open for a closer look."
