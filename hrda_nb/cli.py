@@ -186,6 +186,7 @@ def lab_command(lab:Lab,
     if not (notebooks/start).exists(): raise UserError(f"no {start} in {notebooks}: the notebooks do not come with the package; clone the repository and run hrda lab there")
     shown = [] if lab.browser else ["--no-browser"]
     if lab.classroom: return [sys.executable, "-m", package, f"--port={lab.port}", f"--Voila.ip={lab.ip}", *shown, "."], notebooks/start
+    if getattr(os, "geteuid", lambda: 1)() == 0: shown.append("--allow-root") # in a container one is
     return [sys.executable, "-m", package, f"--port={lab.port}", f"--ServerApp.ip={lab.ip}", f"--LabApp.default_url=/lab/tree/{start}", *shown], notebooks
 
 # %% ../nbs/27_cli.ipynb #c017
