@@ -234,13 +234,14 @@ def shrunk(image:np.ndarray, # (H,W,3) uint8
 
 Pictures = str|Path|SegmentationDataset|Sequence[Any]|None # a folder, a dataset, pictures as `as_rgb` reads them; None: target/val of the sample
 
-def open_pictures(pictures:Pictures, classes:ClassTable|None) -> SegmentationDataset|list:
+def open_pictures(pictures:Pictures, classes:ClassTable|None # of labels in a folder; None: found beside it
+                 ) -> SegmentationDataset|list:
     "Pictures to choose from. Raises `UserError` where there are none."
     if pictures is None: return open_folder(samples_dir()/"target/val")
     if isinstance(pictures, SegmentationDataset): return pictures
     if not isinstance(pictures, (str, Path)): return [(getattr(p, "name", f"picture {i+1}") if not isinstance(p, str) else Path(p).name, p) for i, p in enumerate(pictures)]
     folder = Path(pictures)
-    if (folder/"labels").is_dir(): return open_folder(folder)
+    if (folder/"labels").is_dir(): return open_folder(folder, classes)
     return [(name.name, file) for name, file in find_pictures(folder, folder/"predictions").items()]
 
 # %% ../../nbs/26a_canvas.ipynb #c019
@@ -287,7 +288,7 @@ class Scenes:
         self.added[name] = Scene(name, *shrunk(as_rgb(picture), None, self.max_side))
         return name
 
-# %% ../../nbs/26a_canvas.ipynb #c024
+# %% ../../nbs/26a_canvas.ipynb #c027
 def uploaded(files:Iterable[dict]) -> list[tuple[str, Image.Image]]: # name, picture
     "The pictures of a `FileUpload`. Raises `UserError` for what is none."
     found = []
@@ -298,7 +299,7 @@ def uploaded(files:Iterable[dict]) -> list[tuple[str, Image.Image]]: # name, pic
         found.append((f["name"], picture))
     return found
 
-# %% ../../nbs/26a_canvas.ipynb #c025
+# %% ../../nbs/26a_canvas.ipynb #c028
 class View(widgets.VBox):
     "Frame of an interactive view: subclasses call `watch` on their controls and define `draw`."
     def __init__(self, scenes:Scenes,
@@ -352,7 +353,7 @@ class View(widgets.VBox):
         except UserError as e: self.words.value = f"<b>{e}</b>"; return
         if names: self.picker.options = self.scenes.names; self.picker.value = names[-1]
 
-# %% ../../nbs/26a_canvas.ipynb #c031
+# %% ../../nbs/26a_canvas.ipynb #c034
 class Pages(widgets.Tab):
     "Views in tabs, each built when its tab is first opened."
     def __init__(self, pages:dict[str, tuple[str, Callable[[], widgets.Widget]]] # title -> a sentence about the view, and what makes it
