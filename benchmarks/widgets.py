@@ -6,19 +6,19 @@
 In Python: every slider, choice, switch and button of a view is moved, every canvas clicked, dragged or painted on, and the time is taken until the view has encoded what
 it shows next. Moves that need the network are told apart by counting encoder passes. In the browser: from the key press on each slider of the classroom page (Voilà, headless
 Chromium) to the picture drawn. Figures go to benchmarks/widgets.json and, as a page, to benchmarks/widgets.md; --render makes the page from the figures that are there."""
-import datetime, json, os, platform, statistics, sys, tempfile, time
+import datetime, json, statistics, sys, tempfile, time
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 from typing import Literal
 import ipywidgets as W, numpy as np, torch, tyro
+from adapt import HERE, machine
 from hrda_nb import widgets
 from hrda_nb.models.encoders import Encoder
 from hrda_nb.models.weights import sample_model
 from hrda_nb.widgets.canvas import Canvas
 
-HERE = Path(__file__).parent
 SIZE = 512, 1024 # pictures, in pixels
 
 @dataclass
@@ -152,11 +152,6 @@ def page_of(result:dict) -> str:
 def table(head:list, rows:list) -> str:
     "A Markdown table."
     return "\n".join("| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"]*len(head), *rows])
-
-def machine() -> str:
-    "What the figures were measured on."
-    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "") if Path("/proc/cpuinfo").exists() else platform.processor()
-    return f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}"
 
 def main(args:Args) -> None:
     if not args.render:
