@@ -1123,6 +1123,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                          'hrda_nb/widgets/self_training.py'),
                                                'hrda_nb.widgets.self_training._quality_words': ( 'self_training.html#_quality_words',
                                                                                                  'hrda_nb/widgets/self_training.py'),
+                                               'hrda_nb.widgets.self_training._set_margins': ( 'self_training.html#_set_margins',
+                                                                                               'hrda_nb/widgets/self_training.py'),
                                                'hrda_nb.widgets.self_training._tell_pixel': ( 'self_training.html#_tell_pixel',
                                                                                               'hrda_nb/widgets/self_training.py'),
                                                'hrda_nb.widgets.self_training.choice': ( 'self_training.html#choice',

@@ -272,6 +272,12 @@ def _pseudo_label_controls(v:View, teachers:Sequence[str]) -> None:
     v.chart.add_class("hrda-threshold-chart"); v.pixel.add_class("hrda-pixel")
 
 # %% ../../nbs/26d_self_training.ipynb #c033
+def _set_margins(v:View, values:Sequence[float]) -> None: # in percent, in the order of MARGINS
+    "All margins at once, and one drawing."
+    for m, value in zip(MARGINS, values):
+        v.margins[m].unobserve(v.refresh, "value"); v.margins[m].value = value; v.watch(v.margins[m])
+    v.refresh()
+
 class PseudoLabelView(View):
     "See `explore_pseudo_labels`."
     draw = _draw_pseudo_labels
@@ -283,7 +289,7 @@ class PseudoLabelView(View):
         side = widgets.VBox([widgets.HTML("<b>margins</b> in percent"), *self.margins.values(), self.published], layout=widgets.Layout(margin="0 3em 0 0"))
         super().__init__(scenes, [self.teacher, self.threshold, self.counts, self.check],
                          [row(panel(self.left_title, self.left), panel(self.right_title, self.right)), row(side, self.chart, justify="flex-start"), self.pixel], "pseudo-labels")
-        self.published.on_click(lambda _: [setattr(self.margins[m], "value", v) for m, v in zip(MARGINS, (3, 23.5, 1.5, 1.5))])
+        self.published.on_click(lambda _: _set_margins(self, (3, 23.5, 1.5, 1.5)))
         for canvas in (self.left, self.right): canvas.on("click", self._point)
         self.watch(self.teacher, self.threshold, self.counts, self.check, *self.margins.values()); self.refresh()
     def _point(self, y:int, x:int) -> None: self.at = y, x; self.refresh()
