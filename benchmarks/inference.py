@@ -5,62 +5,133 @@
 
 Context windows 1024x1024 (step 512), detail windows 512x512 (step 256), random weights. Each case runs in a process of its own; figures go to benchmarks/inference.json
 and, as a page, to benchmarks/inference.md. --render measures nothing and makes the page from the figures that are there."""
-import datetime, json, os, platform, subprocess, sys, time
+
+import datetime
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+
 import tyro
 
 HERE = Path(__file__).parent
 
+
 @dataclass
 class Args:
-    encoders:tuple[str, ...] = ("mit_b0", "mit_b5")
-    sizes:tuple[str, ...] = ("1024x2048", "333x517") # HEIGHTxWIDTH in pixels
-    render:bool = False             # only make the page
+    encoders: tuple[str, ...] = ("mit_b0", "mit_b5")
+    sizes: tuple[str, ...] = ("1024x2048", "333x517")  # HEIGHTxWIDTH in pixels
+    render: bool = False  # only make the page
 
-def case(encoder:str, size:str, share:bool) -> dict:
+
+def case(encoder: str, size: str, share: bool) -> dict:
     "One picture, in this process."
-    import resource, torch
+    import resource
+
+    import torch
+
     from hrda_nb.models.hrda import build_model, segment
+
     torch.manual_seed(0)
     model, image = build_model("hrda", encoder).eval(), torch.rand(1, 3, *map(int, size.split("x")))
     passes = []
     model.encoder.register_forward_hook(lambda m, args, out: passes.append(len(args[0])))
     before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    with torch.inference_mode(): logits = segment(model, image, (1024, 1024), (512, 512), share=share)["fused"]
+    with torch.inference_mode():
+        logits = segment(model, image, (1024, 1024), (512, 512), share=share)["fused"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return dict(encoder=encoder, size=size, share=share, seconds=round(time.perf_counter() - began, 2), peak_gib=round(peak/2**20, 2), model_loaded_gib=round(before/2**20, 2),
-                encoder_passes=sum(passes), logits=list(logits.shape))
+    return dict(
+        encoder=encoder,
+        size=size,
+        share=share,
+        seconds=round(time.perf_counter() - began, 2),
+        peak_gib=round(peak / 2**20, 2),
+        model_loaded_gib=round(before / 2**20, 2),
+        encoder_passes=sum(passes),
+        logits=list(logits.shape),
+    )
 
-def page(result:dict) -> str:
+
+def page(result: dict) -> str:
     "The JSON as a page."
-    head = ["encoder", "picture", "detail windows", "seconds", "peak memory, GiB", "of it, model loaded, GiB", "encoder passes"]
-    rows = [[r["encoder"], r["size"], "shared" if r["share"] else "each context window its own", f"{r['seconds']:.1f}", f"{r['peak_gib']:.1f}", f"{r['model_loaded_gib']:.1f}", r["encoder_passes"]]
-            for r in result["rows"]]
-    table = ["| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"]*len(head), *rows]]
-    return "\n\n".join(["# inference: whole pictures through HRDA",
-        f"`{result['command']}` on {result['machine']}, {result['date']}. Float32, one picture, logits of every pixel; random weights, which cost the same as trained ones.",
-        "Context windows of 1024x1024 pixels, step 512; detail windows of 512x512, step 256. An encoder pass is one window that goes through the encoder, context views included. "
-        "Sharing computes every distinct detail window once; the logits are the same. A picture that fits into one context window has nothing to share.",
-        "\n".join(table), ""])
+    head = [
+        "encoder",
+        "picture",
+        "detail windows",
+        "seconds",
+        "peak memory, GiB",
+        "of it, model loaded, GiB",
+        "encoder passes",
+    ]
+    rows = [
+        [
+            r["encoder"],
+            r["size"],
+            "shared" if r["share"] else "each context window its own",
+            f"{r['seconds']:.1f}",
+            f"{r['peak_gib']:.1f}",
+            f"{r['model_loaded_gib']:.1f}",
+            r["encoder_passes"],
+        ]
+        for r in result["rows"]
+    ]
+    table = ["| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"] * len(head), *rows]]
+    return "\n\n".join(
+        [
+            "# inference: whole pictures through HRDA",
+            f"`{result['command']}` on {result['machine']}, {result['date']}. Float32, one picture, logits of every pixel; random weights, which cost the same as trained ones.",
+            "Context windows of 1024x1024 pixels, step 512; detail windows of 512x512, step 256. An encoder pass is one window that goes through the encoder, context views included. "
+            "Sharing computes every distinct detail window once; the logits are the same. A picture that fits into one context window has nothing to share.",
+            "\n".join(table),
+            "",
+        ]
+    )
 
-def measure(args:Args) -> dict:
+
+def measure(args: Args) -> dict:
     "Every case, and where it ran."
     import torch
+
     rows = []
     for encoder in args.encoders:
         for size in args.sizes:
             for share in (True, False):
-                done = subprocess.run([sys.executable, __file__, "case", encoder, size, str(int(share))], capture_output=True, text=True, check=True)
-                rows.append(json.loads(done.stdout.splitlines()[-1])); print(rows[-1], flush=True)
-    cpu = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), "") if Path("/proc/cpuinfo").exists() else platform.processor()
-    about = dict(command="python benchmarks/inference.py", machine=f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}", date=datetime.date.today().isoformat())
+                done = subprocess.run(
+                    [sys.executable, __file__, "case", encoder, size, str(int(share))],
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+                rows.append(json.loads(done.stdout.splitlines()[-1]))
+                print(rows[-1], flush=True)
+    cpu = (
+        next(
+            (l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")),
+            "",
+        )
+        if Path("/proc/cpuinfo").exists()
+        else platform.processor()
+    )
+    about = dict(
+        command="python benchmarks/inference.py",
+        machine=f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}",
+        date=datetime.date.today().isoformat(),
+    )
     return dict(about, rows=rows)
 
-def main(args:Args) -> None:
-    if not args.render: (HERE/"inference.json").write_text(json.dumps(measure(args), indent=1))
-    (HERE/"inference.md").write_text(page(json.loads((HERE/"inference.json").read_text())))
+
+def main(args: Args) -> None:
+    if not args.render:
+        (HERE / "inference.json").write_text(json.dumps(measure(args), indent=1))
+    (HERE / "inference.md").write_text(page(json.loads((HERE / "inference.json").read_text())))
+
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["case"]: print(json.dumps(case(sys.argv[2], sys.argv[3], sys.argv[4] == "1")))
-    else: main(tyro.cli(Args))
+    if sys.argv[1:2] == ["case"]:
+        print(json.dumps(case(sys.argv[2], sys.argv[3], sys.argv[4] == "1")))
+    else:
+        main(tyro.cli(Args))

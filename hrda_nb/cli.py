@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
+
 import tyro
 from tyro.conf import Positional
+
 from .data.datasets import Report, doctor, prepare
 from .data.labels import ClassTable, UserError
 from .data.samples import samples_dir, write_samples
@@ -23,124 +25,213 @@ from .inference.metrics import evaluate
 from .inference.predict import predict_folder
 from .models.weights import export_onnx, import_published, load_checkpoint
 from .training.recipes import Recipe, find_recipe, quick, recipe_from_dict, recipes
-from .training.trainer import compare, how_to_look, open_split, pick_device, train, write_whole
+from hrda_nb.training.trainer import (
+    compare,
+    how_to_look,
+    open_split,
+    pick_device,
+    train,
+    write_whole,
+)
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
+
 @dataclass
 class Demo:
     "Adapt on the bundled samples: train source-only and adapted, print the table, save pictures."
-    out:Path|None = None         # where trainings, table and pictures go; None: hrda_demo, a quick one hrda_demo_quick
-    quick:bool = False           # a much shorter run: shows that everything works, not how well
-    device:Device = "auto"       # where to compute
-    seed:int = 0                 # of everything that is drawn
+
+    out: Path | None = (
+        None  # where trainings, table and pictures go; None: hrda_demo, a quick one hrda_demo_quick
+    )
+    quick: bool = False  # a much shorter run: shows that everything works, not how well
+    device: Device = "auto"  # where to compute
+    seed: int = 0  # of everything that is drawn
+
     def __call__(self) -> None:
         recipe, data = replace(recipes["demo"], seed=self.seed), samples_dir()
-        if self.quick: recipe = quick(recipe)
+        if self.quick:
+            recipe = quick(recipe)
         out = self.out or Path("hrda_demo_quick" if self.quick else "hrda_demo")
-        table = compare(recipe, data/"source/train", data/"target/train", data/"target/val", out, device=self.device)
+        table = compare(
+            recipe,
+            data / "source/train",
+            data / "target/train",
+            data / "target/val",
+            out,
+            device=self.device,
+        )
         gain = table.fused["adapted"] - table.fused["source-only"]
-        print(f"\nmIoU on target/val of the bundled samples after {recipe.steps} steps, in percent\n\n{table.round(1).to_string()}\n")
-        print(f"adaptation gains {gain:+.1f} mIoU (fused)" + (": a quick run is too short to learn" if self.quick else ""))
-        print(f"pictures: {out/'pictures.jpg'}")
+        print(
+            f"\nmIoU on target/val of the bundled samples after {recipe.steps} steps, in percent\n\n{table.round(1).to_string()}\n"
+        )
+        print(
+            f"adaptation gains {gain:+.1f} mIoU (fused)"
+            + (": a quick run is too short to learn" if self.quick else "")
+        )
+        print(f"pictures: {out / 'pictures.jpg'}")
 
 # %% ../nbs/27_cli.ipynb #c009
 @dataclass
 class Train:
     "Train a recipe: hrda train RECIPE --source DIR --target DIR --out DIR; hrda train RECIPE --help shows every setting."
-    source:Path                  # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA as downloaded
-    out:Path                     # where checkpoint, history, metrics and pictures go
-    target:Path|None = None      # unlabelled pictures to adapt to
-    val:Path|None = None         # labelled target pictures, for reporting only
-    classes:Path|None = None     # classes.json; None: found beside the data
-    init:Path|None = None        # checkpoint to start from
-    resume:bool = False          # go on with an interrupted training in --out
-    device:Device = "auto"       # where to compute
-    recipe:Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
-    def __call__(self) -> None:
-        train(self.recipe, self.source, self.target, self.val, self.out, self.classes, self.init, self.resume, self.device)
-        print(f"result: {self.out/'last.safetensors'}")
 
-def read_train(args:list[str]) -> Train|None: # None: help was asked for
+    source: Path  # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA as downloaded
+    out: Path  # where checkpoint, history, metrics and pictures go
+    target: Path | None = None  # unlabelled pictures to adapt to
+    val: Path | None = None  # labelled target pictures, for reporting only
+    classes: Path | None = None  # classes.json; None: found beside the data
+    init: Path | None = None  # checkpoint to start from
+    resume: bool = False  # go on with an interrupted training in --out
+    device: Device = "auto"  # where to compute
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
+
+    def __call__(self) -> None:
+        train(
+            self.recipe,
+            self.source,
+            self.target,
+            self.val,
+            self.out,
+            self.classes,
+            self.init,
+            self.resume,
+            self.device,
+        )
+        print(f"result: {self.out / 'last.safetensors'}")
+
+
+def read_train(args: list[str]) -> Train | None:  # None: help was asked for
     "`RECIPE FLAGS...`: the flags change the named preset."
     if not args or args[0].startswith("-"):
-        print(f"usage: hrda train RECIPE --source DIR --target DIR --out DIR [any setting]\nrecipes: {', '.join(recipes)}\nall settings: hrda train mini --help")
+        print(
+            f"usage: hrda train RECIPE --source DIR --target DIR --out DIR [any setting]\nrecipes: {', '.join(recipes)}\nall settings: hrda train mini --help"
+        )
         return None
     default = Train(tyro.MISSING, tyro.MISSING, recipe=find_recipe(args[0]))
     return tyro.cli(Train, default=default, args=args[1:], prog=f"hrda train {args[0]}")
 
 # %% ../nbs/27_cli.ipynb #c011
-def way_to_look(model:Any, meta:dict) -> dict: # arguments of `predict` and `evaluate`
+def way_to_look(model: Any, meta: dict) -> dict:  # arguments of `predict` and `evaluate`
     "As the checkpoint's recipe says; what was imported, as the papers do: HRDA through windows of two detail crops, the others at half size."
     known = meta.get("recipe", {})
-    if "imported_from" not in known: return how_to_look(recipe_from_dict(known)) if known else {}
-    windows = dict(window=tuple(2*s for s in model.detail_size), stride=model.detail_size) if model.is_hrda else {}
-    return how_to_look(replace(recipes["gta_cityscapes_hrda" if model.is_hrda else "gta_cityscapes_daformer"], **windows))
+    if "imported_from" not in known:
+        return how_to_look(recipe_from_dict(known)) if known else {}
+    windows = (
+        dict(window=tuple(2 * s for s in model.detail_size), stride=model.detail_size)
+        if model.is_hrda
+        else {}
+    )
+    return how_to_look(
+        replace(
+            recipes["gta_cityscapes_hrda" if model.is_hrda else "gta_cityscapes_daformer"],
+            **windows,
+        )
+    )
 
-def load(checkpoint:Path, device:str) -> tuple[Any, dict, dict]: # model, metadata, how to run over pictures
+
+def load(
+    checkpoint: Path, device: str
+) -> tuple[Any, dict, dict]:  # model, metadata, how to run over pictures
     "A checkpoint on its device, and its way to look at pictures."
     model, meta = load_checkpoint(checkpoint)
     return model.to(pick_device(device)).eval(), meta, way_to_look(model, meta)
 
+
 @dataclass
 class Evaluate:
     "Score a checkpoint on labelled pictures: IoU of every class and the means, for fused, context and detail."
-    checkpoint:Positional[Path]  # a .safetensors file that a training left
-    data:Path                    # labelled pictures; where there are several splits, val
-    classes:Path|None = None     # classes.json of the data; None: found beside it
-    device:Device = "auto"       # where to compute
-    flip:bool = False            # average with the mirrored picture
-    out:Path|None = None         # also write the table to this CSV file
+
+    checkpoint: Positional[Path]  # a .safetensors file that a training left
+    data: Path  # labelled pictures; where there are several splits, val
+    classes: Path | None = None  # classes.json of the data; None: found beside it
+    device: Device = "auto"  # where to compute
+    flip: bool = False  # average with the mirrored picture
+    out: Path | None = None  # also write the table to this CSV file
+
     def __call__(self) -> None:
         model, _, how = load(self.checkpoint, self.device)
         dataset = open_split(self.data, "val", self.classes, labelled=True)
         table = evaluate(model, dataset, flip=self.flip, **how)
-        if self.out: write_whole(self.out, lambda part: table.to_csv(part, float_format="%.2f"))
-        print(f"IoU on {self.data} ({len(dataset)} pictures), in percent\n\n{table.round(1).to_string()}")
+        if self.out:
+            write_whole(self.out, lambda part: table.to_csv(part, float_format="%.2f"))
+        print(
+            f"IoU on {self.data} ({len(dataset)} pictures), in percent\n\n{table.round(1).to_string()}"
+        )
+
 
 @dataclass
 class Predict:
     "Predict pictures of any size with a checkpoint."
-    checkpoint:Positional[Path]  # a .safetensors file that a training left
-    pictures:Positional[tuple[Path, ...]] # folders or files
-    out:Path                     # fused labels go to out/NAME.png, other views to out/VIEW/NAME.png
-    views:str = "fused"          # what to write, comma-separated: fused,context,detail,attention,confidence
-    ids:bool = False             # raw label ids instead of class indices, as the Cityscapes server wants them
-    device:Device = "auto"       # where to compute
-    flip:bool = False            # average with the mirrored picture
+
+    checkpoint: Positional[Path]  # a .safetensors file that a training left
+    pictures: Positional[tuple[Path, ...]]  # folders or files
+    out: Path  # fused labels go to out/NAME.png, other views to out/VIEW/NAME.png
+    views: str = (
+        "fused"  # what to write, comma-separated: fused,context,detail,attention,confidence
+    )
+    ids: bool = False  # raw label ids instead of class indices, as the Cityscapes server wants them
+    device: Device = "auto"  # where to compute
+    flip: bool = False  # average with the mirrored picture
+
     def __call__(self) -> None:
         model, meta, how = load(self.checkpoint, self.device)
         views = [v.strip() for v in self.views.split(",")]
-        written = predict_folder(model, list(self.pictures), self.out, ClassTable.from_dict(meta["classes"]), views, self.ids, flip=self.flip, **how)
+        written = predict_folder(
+            model,
+            list(self.pictures),
+            self.out,
+            ClassTable.from_dict(meta["classes"]),
+            views,
+            self.ids,
+            flip=self.flip,
+            **how,
+        )
         print(f"{len(written)} pictures in {self.out}")
 
 # %% ../nbs/27_cli.ipynb #c013
 @dataclass
 class Samples:
     "Write more of the two-domain street sample, of any size."
-    out:Path                     # folder to write to
-    count:int|None = None        # training pictures of each domain, a quarter as many for validation; None: as bundled
-    seed:int = 0                 # which city; 0 is the bundled one
-    size:tuple[int, int] = (512, 1024) # height and width in pixels
-    def __call__(self) -> None: print(write_samples(self.out, self.seed, self.count, self.size))
+
+    out: Path  # folder to write to
+    count: int | None = (
+        None  # training pictures of each domain, a quarter as many for validation; None: as bundled
+    )
+    seed: int = 0  # which city; 0 is the bundled one
+    size: tuple[int, int] = (512, 1024)  # height and width in pixels
+
+    def __call__(self) -> None:
+        print(write_samples(self.out, self.seed, self.count, self.size))
+
 
 @dataclass
 class Prepare:
     "Examine a labelled data set and count its classes, once: trainings find the counts beside the data."
-    layout:Positional[Literal["cityscapes", "gta", "synthia", "folder"]] # what the folder holds
-    folder:Positional[Path]      # with images and labels
-    classes:Path|None = None     # classes.json; None: found beside the data
-    def __call__(self) -> int: return report(prepare(self.folder, self.classes, {"folder": "plain"}.get(self.layout, self.layout)))
+
+    layout: Positional[Literal["cityscapes", "gta", "synthia", "folder"]]  # what the folder holds
+    folder: Positional[Path]  # with images and labels
+    classes: Path | None = None  # classes.json; None: found beside the data
+
+    def __call__(self) -> int:
+        return report(
+            prepare(self.folder, self.classes, {"folder": "plain"}.get(self.layout, self.layout))
+        )
+
 
 @dataclass
 class Doctor:
     "Look for everything that would spoil a training; exit code 1 if something would."
-    folder:Positional[Path]      # pictures, with or without labels
-    classes:Path|None = None     # classes.json; None: found beside the data
-    def __call__(self) -> int: return report(doctor(self.folder, self.classes))
 
-def report(found:Report) -> int: # exit code
+    folder: Positional[Path]  # pictures, with or without labels
+    classes: Path | None = None  # classes.json; None: found beside the data
+
+    def __call__(self) -> int:
+        return report(doctor(self.folder, self.classes))
+
+
+def report(found: Report) -> int:  # exit code
     "Print what was found; 1 if a training would fail."
     print(found)
     return 0 if found.ok else 1
@@ -149,60 +240,127 @@ def report(found:Report) -> int: # exit code
 @dataclass
 class Import:
     "Turn a published checkpoint (HRDA, DAFormer, MIC, PiPa) into one of ours; sizes are read off its weights."
-    file:Positional[Path]        # .pth or .safetensors
-    out:Path                     # a .safetensors file
-    which:Literal["model", "ema_model", "imnet_model"] = "model" # student (the published results), teacher or ImageNet model
-    def __call__(self) -> None: print(import_published(self.file, self.out, self.which))
+
+    file: Positional[Path]  # .pth or .safetensors
+    out: Path  # a .safetensors file
+    which: Literal["model", "ema_model", "imnet_model"] = (
+        "model"  # student (the published results), teacher or ImageNet model
+    )
+
+    def __call__(self) -> None:
+        print(import_published(self.file, self.out, self.which))
+
 
 @dataclass
 class Export:
     "Write a checkpoint as ONNX for pictures of one size."
-    checkpoint:Positional[Path]  # a .safetensors file that a training left
-    out:Path                     # an .onnx file
-    size:tuple[int, int] = (512, 1024) # height and width of the pictures in pixels
+
+    checkpoint: Positional[Path]  # a .safetensors file that a training left
+    out: Path  # an .onnx file
+    size: tuple[int, int] = (512, 1024)  # height and width of the pictures in pixels
+
     def __call__(self) -> None:
         model, _, _ = load(self.checkpoint, "cpu")
         print(export_onnx(model, self.out, self.size))
 
+
 @dataclass
 class Lab:
     "Open JupyterLab on the course, or the classroom pages (of a clone; needs the extra lab)."
-    classroom:bool = False       # the pages for a projector instead, without code; they need no internet
-    port:int = 8888              # where the server listens
-    ip:str = "localhost"         # 0.0.0.0: other machines may come too; to the classroom pages without a password
-    browser:bool = True          # open a browser
-    def __call__(self) -> int:
-        command, folder = lab_command(self, Path(__file__).resolve().parent.parent/"nbs")
-        if os.name != "posix": return subprocess.run(command, cwd=folder, check=False).returncode
-        os.chdir(folder)
-        os.execv(command[0], command) # this process becomes the server
 
-def lab_command(lab:Lab,
-                notebooks:Path # the clone's nbs
-               ) -> tuple[list[str], Path]: # what to start, and where
+    classroom: bool = (
+        False  # the pages for a projector instead, without code; they need no internet
+    )
+    port: int = 8888  # where the server listens
+    ip: str = "localhost"  # 0.0.0.0: other machines may come too; to the classroom pages without a password
+    browser: bool = True  # open a browser
+
+    def __call__(self) -> int:
+        command, folder = lab_command(self, Path(__file__).resolve().parent.parent / "nbs")
+        if os.name != "posix":
+            return subprocess.run(command, cwd=folder, check=False).returncode
+        os.chdir(folder)
+        os.execv(command[0], command)  # this process becomes the server
+
+
+def lab_command(
+    lab: Lab,
+    notebooks: Path,  # the clone's nbs
+) -> tuple[list[str], Path]:  # what to start, and where
     "The server behind `hrda lab`; the pages' settings stand in nbs/apps/voila.json. Raises `UserError` for what is missing."
-    name, package, start = ("Voilà", "voila", "apps") if lab.classroom else ("JupyterLab", "jupyterlab", "walkthroughs/course.ipynb")
-    if find_spec(package) is None: raise UserError(f'{name} is not installed: pip install "hrda_nb[lab]"')
-    if not (notebooks/start).exists(): raise UserError(f"no {start} in {notebooks}: the notebooks do not come with the package; clone the repository and run hrda lab there")
+    name, package, start = (
+        ("Voilà", "voila", "apps")
+        if lab.classroom
+        else ("JupyterLab", "jupyterlab", "walkthroughs/course.ipynb")
+    )
+    if find_spec(package) is None:
+        raise UserError(f'{name} is not installed: pip install "hrda_nb[lab]"')
+    if not (notebooks / start).exists():
+        raise UserError(
+            f"no {start} in {notebooks}: the notebooks do not come with the package; clone the repository and run hrda lab there"
+        )
     shown = [] if lab.browser else ["--no-browser"]
-    if lab.classroom: return [sys.executable, "-m", package, f"--port={lab.port}", f"--Voila.ip={lab.ip}", *shown, "."], notebooks/start
-    if getattr(os, "geteuid", lambda: 1)() == 0: shown.append("--allow-root") # in a container one is
-    return [sys.executable, "-m", package, f"--port={lab.port}", f"--ServerApp.ip={lab.ip}", f"--LabApp.default_url=/lab/tree/{start}", *shown], notebooks
+    if lab.classroom:
+        return [
+            sys.executable,
+            "-m",
+            package,
+            f"--port={lab.port}",
+            f"--Voila.ip={lab.ip}",
+            *shown,
+            ".",
+        ], notebooks / start
+    if getattr(os, "geteuid", lambda: 1)() == 0:
+        shown.append("--allow-root")  # in a container one is
+    return [
+        sys.executable,
+        "-m",
+        package,
+        f"--port={lab.port}",
+        f"--ServerApp.ip={lab.ip}",
+        f"--LabApp.default_url=/lab/tree/{start}",
+        *shown,
+    ], notebooks
 
 # %% ../nbs/27_cli.ipynb #c017
-commands = {"demo": Demo, "train": Train, "evaluate": Evaluate, "predict": Predict, "samples": Samples, "prepare": Prepare, "doctor": Doctor,
-            "import": Import, "export": Export, "lab": Lab}
+commands = {
+    "demo": Demo,
+    "train": Train,
+    "evaluate": Evaluate,
+    "predict": Predict,
+    "samples": Samples,
+    "prepare": Prepare,
+    "doctor": Doctor,
+    "import": Import,
+    "export": Export,
+    "lab": Lab,
+}
 
-def read(args:list[str]) -> Any: # an instance of one of `commands`, None if there is nothing to do
+
+def read(
+    args: list[str],
+) -> Any:  # an instance of one of `commands`, None if there is nothing to do
     "The command line as a command."
-    if args[:1] == ["train"]: return read_train(args[1:])
-    return tyro.extras.subcommand_cli_from_dict(commands, args=args, prog="hrda", description="Unsupervised domain adaptation for semantic segmentation: DAFormer and HRDA.")
+    if args[:1] == ["train"]:
+        return read_train(args[1:])
+    return tyro.extras.subcommand_cli_from_dict(
+        commands,
+        args=args,
+        prog="hrda",
+        description="Unsupervised domain adaptation for semantic segmentation: DAFormer and HRDA.",
+    )
 
-def main(args:list[str]|None=None # None: the command line
-        ) -> int: # exit code
+
+def main(
+    args: list[str] | None = None,  # None: the command line
+) -> int:  # exit code
     "The `hrda` command."
     try:
         command = read(sys.argv[1:] if args is None else args)
         return (command and command()) or 0
-    except UserError as e: print(f"hrda: {e}", file=sys.stderr); return 2
-    except KeyboardInterrupt as e: print(f"hrda: {e or 'stopped'}", file=sys.stderr); return 130
+    except UserError as e:
+        print(f"hrda: {e}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt as e:
+        print(f"hrda: {e or 'stopped'}", file=sys.stderr)
+        return 130

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -22,273 +23,428 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
+
 from .data.labels import IGNORE, ClassTable, UserError
 from .inference.predict import Prediction, as_rgb
 
 # %% ../nbs/22_plots.ipynb #c008
-def _array(x:Tensor|np.ndarray) -> np.ndarray: return x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
+def _array(x: Tensor | np.ndarray) -> np.ndarray:
+    return x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x)
 
-def colorize(label:Tensor|np.ndarray, # (H,W) class indices; 255 becomes black
-             classes:ClassTable
-            ) -> np.ndarray: # (H,W,3) uint8
+
+def colorize(
+    label: Tensor | np.ndarray,  # (H,W) class indices; 255 becomes black
+    classes: ClassTable,
+) -> np.ndarray:  # (H,W,3) uint8
     "A label map in its classes' colours."
     return classes.colorize(_array(label))
 
-@cache
-def _viridis() -> np.ndarray: return (matplotlib.colormaps["viridis"](np.arange(256))[:, :3]*255).round().astype(np.uint8)
 
-def heat(values:Tensor|np.ndarray # (H,W) in [0,1]; outside is cut off
-        ) -> np.ndarray: # (H,W,3) uint8
+@cache
+def _viridis() -> np.ndarray:
+    return (matplotlib.colormaps["viridis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+
+
+def heat(
+    values: Tensor | np.ndarray,  # (H,W) in [0,1]; outside is cut off
+) -> np.ndarray:  # (H,W,3) uint8
     "Values as colours: dark = 0, bright = 1."
-    return np.take(_viridis(), (_array(values).clip(0, 1)*255).astype(np.uint8), axis=0)
+    return np.take(_viridis(), (_array(values).clip(0, 1) * 255).astype(np.uint8), axis=0)
 
 # %% ../nbs/22_plots.ipynb #c009
-def overlay(image:np.ndarray, # (H,W,3) uint8, or anything that `as_rgb` reads
-            label:Tensor|np.ndarray, # (H,W) class indices; ignored pixels show the picture
-            classes:ClassTable,
-            alpha:float=.5    # weight of the colours
-           ) -> np.ndarray:   # (H,W,3) uint8
+def overlay(
+    image: np.ndarray,  # (H,W,3) uint8, or anything that `as_rgb` reads
+    label: Tensor | np.ndarray,  # (H,W) class indices; ignored pixels show the picture
+    classes: ClassTable,
+    alpha: float = 0.5,  # weight of the colours
+) -> np.ndarray:  # (H,W,3) uint8
     "The label's colours laid over the picture."
     image, label = as_rgb(image), _array(label)
-    mixed = ((1-alpha)*image + alpha*colorize(label, classes)).round().astype(np.uint8)
+    mixed = ((1 - alpha) * image + alpha * colorize(label, classes)).round().astype(np.uint8)
     return np.where((label == IGNORE)[..., None], image, mixed)
 
 # %% ../nbs/22_plots.ipynb #c012
 RIGHT, WRONG, UNCOUNTED = (245, 245, 245), (200, 20, 30), (165, 165, 165)
 
-def error_map(label:Tensor|np.ndarray, # (H,W) predicted class indices
-              truth:Tensor|np.ndarray  # (H,W) class indices or 255
-             ) -> np.ndarray: # (H,W,3) uint8: white right, red wrong, grey ignored
+
+def error_map(
+    label: Tensor | np.ndarray,  # (H,W) predicted class indices
+    truth: Tensor | np.ndarray,  # (H,W) class indices or 255
+) -> np.ndarray:  # (H,W,3) uint8: white right, red wrong, grey ignored
     "Where a prediction is wrong."
     label, truth = _array(label), _array(truth)
-    if label.shape != truth.shape: raise UserError(f"prediction {label.shape} and truth {truth.shape} differ in size")
+    if label.shape != truth.shape:
+        raise UserError(f"prediction {label.shape} and truth {truth.shape} differ in size")
     kind = np.where(truth == IGNORE, 2, label != truth)
     return np.take(np.array([RIGHT, WRONG, UNCOUNTED], np.uint8), kind, axis=0)
 
 # %% ../nbs/22_plots.ipynb #c015
-PANELS = ("picture", "truth", "context", "detail", "attention", "fused", "error") # from left to right
+PANELS = (
+    "picture",
+    "truth",
+    "context",
+    "detail",
+    "attention",
+    "fused",
+    "error",
+)  # from left to right
 
-def panels(image:np.ndarray,      # (H,W,3) uint8, or anything that `as_rgb` reads
-           prediction:Prediction, # of that picture
-           classes:ClassTable,
-           truth:Tensor|np.ndarray|None=None, # (H,W) class indices or 255
-           width:int|None=None    # thin everything to at least this many columns; None: full size
-          ) -> dict[str, np.ndarray]: # title -> (h,w,3) uint8
+
+def panels(
+    image: np.ndarray,  # (H,W,3) uint8, or anything that `as_rgb` reads
+    prediction: Prediction,  # of that picture
+    classes: ClassTable,
+    truth: Tensor | np.ndarray | None = None,  # (H,W) class indices or 255
+    width: int | None = None,  # thin everything to at least this many columns; None: full size
+) -> dict[str, np.ndarray]:  # title -> (h,w,3) uint8
     "What there is to see of one prediction, by title, in the order of `PANELS`."
     image = as_rgb(image)
-    step = max(1, image.shape[1]//width) if width else 1
+    step = max(1, image.shape[1] // width) if width else 1
     thin = lambda x: _array(x)[::step, ::step]
-    labels = dict(truth=truth, context=prediction.context, detail=prediction.detail, fused=prediction.labels)
-    made = {"picture": thin(image)} | {t: colorize(thin(l), classes) for t, l in labels.items() if l is not None}
-    if prediction.attention is not None: made["attention"] = heat(thin(prediction.attention))
-    if truth is not None: made["error"] = error_map(thin(prediction.labels), thin(truth))
+    labels = dict(
+        truth=truth, context=prediction.context, detail=prediction.detail, fused=prediction.labels
+    )
+    made = {"picture": thin(image)} | {
+        t: colorize(thin(l), classes) for t, l in labels.items() if l is not None
+    }
+    if prediction.attention is not None:
+        made["attention"] = heat(thin(prediction.attention))
+    if truth is not None:
+        made["error"] = error_map(thin(prediction.labels), thin(truth))
     return {t: made[t] for t in PANELS if t in made}
 
 # %% ../nbs/22_plots.ipynb #c018
-Drawing = Figure|Image.Image|np.ndarray # whatever can be shown or saved here
+Drawing = Figure | Image.Image | np.ndarray  # whatever can be shown or saved here
 
-def to_image(drawing:Drawing) -> Image.Image: # RGB
+
+def to_image(drawing: Drawing) -> Image.Image:  # RGB
     "A figure or an array as a Pillow picture."
-    if isinstance(drawing, Image.Image): return drawing.convert("RGB")
-    if isinstance(drawing, np.ndarray): return Image.fromarray(drawing).convert("RGB")
+    if isinstance(drawing, Image.Image):
+        return drawing.convert("RGB")
+    if isinstance(drawing, np.ndarray):
+        return Image.fromarray(drawing).convert("RGB")
     buffer = io.BytesIO()
     drawing.savefig(buffer, format="png")
     return Image.open(buffer).convert("RGB")
 
-def encode(drawing:Drawing,
-           format:str="jpeg", # or "png": smaller for flat colours, exact
-           quality:int=80     # of a JPEG, 1..95
-          ) -> bytes:
+
+def encode(
+    drawing: Drawing,
+    format: str = "jpeg",  # or "png": smaller for flat colours, exact
+    quality: int = 80,  # of a JPEG, 1..95
+) -> bytes:
     "A drawing as the bytes of a small file: what `widgets.Image` takes."
     buffer = io.BytesIO()
-    to_image(drawing).save(buffer, format=format, **(dict(quality=quality) if format == "jpeg" else dict(optimize=True)))
+    to_image(drawing).save(
+        buffer,
+        format=format,
+        **(dict(quality=quality) if format == "jpeg" else dict(optimize=True)),
+    )
     return buffer.getvalue()
 
 # %% ../nbs/22_plots.ipynb #c019
-def save(drawing:Drawing, path:str|Path):
+def save(drawing: Drawing, path: str | Path):
     "Write a drawing to a .jpg or .png file."
     path = Path(path)
     format = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}.get(path.suffix.lower())
-    if format is None: raise UserError(f"{path}: pictures are saved as .jpg or .png")
+    if format is None:
+        raise UserError(f"{path}: pictures are saved as .jpg or .png")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(encode(drawing, format))
 
-def show(drawing:Drawing) -> None:
+
+def show(drawing: Drawing) -> None:
     "Show a drawing in a notebook, as one JPEG."
     from IPython.display import display
-    display({"image/jpeg": base64.b64encode(encode(drawing)).decode(), "text/plain": "<picture>"}, raw=True)
+
+    display(
+        {"image/jpeg": base64.b64encode(encode(drawing)).decode(), "text/plain": "<picture>"},
+        raw=True,
+    )
+
 
 class Plot(Figure):
     "A figure that belongs to nobody's list and shows itself in notebooks"
-    def __init__(self, figsize:tuple[float, float], dpi:int=80, **kw): super().__init__(figsize=figsize, dpi=dpi, layout="constrained", **kw)
-    def _ipython_display_(self): show(self)
+
+    def __init__(self, figsize: tuple[float, float], dpi: int = 80, **kw):
+        super().__init__(figsize=figsize, dpi=dpi, layout="constrained", **kw)
+
+    def _ipython_display_(self):
+        show(self)
 
 # %% ../nbs/22_plots.ipynb #c022
-def classes_in(*labels:Tensor|np.ndarray|None # (H,W) class indices
-              ) -> list[int]: # without 255
+def classes_in(
+    *labels: Tensor | np.ndarray | None,  # (H,W) class indices
+) -> list[int]:  # without 255
     "The classes that occur in label maps."
     found = [np.unique(_array(l)) for l in labels if l is not None]
     return [int(c) for c in np.unique(np.concatenate(found)) if c != IGNORE] if found else []
 
-def legend(classes:ClassTable,
-           present:Iterable[int]|None=None # class indices; None: all
-          ) -> list[Patch]:
+
+def legend(
+    classes: ClassTable,
+    present: Iterable[int] | None = None,  # class indices; None: all
+) -> list[Patch]:
     "Handles for matplotlib's `legend(handles=...)`."
     present = range(classes.num_classes) if present is None else present
-    return [Patch(facecolor=classes.palette[c]/255, edgecolor="0.3", lw=.5, label=classes.names[c]) for c in present]
+    return [
+        Patch(facecolor=classes.palette[c] / 255, edgecolor="0.3", lw=0.5, label=classes.names[c])
+        for c in present
+    ]
 
 # %% ../nbs/22_plots.ipynb #c023
-def _titled(ax:Axes, panel:np.ndarray, title:str|None, fontsize:float):
-    ax.imshow(panel); ax.set_axis_off()
-    if title: ax.set_title(title, fontsize=fontsize)
+def _titled(ax: Axes, panel: np.ndarray, title: str | None, fontsize: float):
+    ax.imshow(panel)
+    ax.set_axis_off()
+    if title:
+        ax.set_title(title, fontsize=fontsize)
 
-def prediction_grid(rows:Sequence[dict[str, np.ndarray]], # `panels` of each picture; the first row's titles head the columns
-                    classes:ClassTable,
-                    present:Iterable[int]|None=None, # classes of the legend; None: all
-                    width:float=14,    # of the figure in inches
-                    fontsize:float=11,
-                    dpi:int=80         # pixels per inch: 80 for a page, 160 for a projector
-                   ) -> Plot:
+
+def prediction_grid(
+    rows: Sequence[
+        dict[str, np.ndarray]
+    ],  # `panels` of each picture; the first row's titles head the columns
+    classes: ClassTable,
+    present: Iterable[int] | None = None,  # classes of the legend; None: all
+    width: float = 14,  # of the figure in inches
+    fontsize: float = 11,
+    dpi: int = 80,  # pixels per inch: 80 for a page, 160 for a projector
+) -> Plot:
     "Pictures down, panels across, the classes below."
     titles = list(rows[0])
-    heights = [max(p.shape[0]/p.shape[1] for p in row.values())*width/len(titles) for row in rows]
+    heights = [
+        max(p.shape[0] / p.shape[1] for p in row.values()) * width / len(titles) for row in rows
+    ]
     handles = legend(classes, present)
-    lines = -(-len(handles)//10)                                                     # at most ten names in a line
-    fig = Plot((width, sum(heights) + .03*fontsize*(lines + 1)), dpi)
+    lines = -(-len(handles) // 10)  # at most ten names in a line
+    fig = Plot((width, sum(heights) + 0.03 * fontsize * (lines + 1)), dpi)
     axes = fig.subplots(len(rows), len(titles), squeeze=False, height_ratios=heights)
     for i, row in enumerate(rows):
-        for ax, t in zip(axes[i], titles): _titled(ax, row[t], t if i == 0 else None, fontsize) if t in row else ax.set_axis_off()
-    fig.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles)//lines), frameon=False, fontsize=fontsize, handlelength=1, handleheight=1)
+        for ax, t in zip(axes[i], titles):
+            _titled(ax, row[t], t if i == 0 else None, fontsize) if t in row else ax.set_axis_off()
+    fig.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=-(-len(handles) // lines),
+        frameon=False,
+        fontsize=fontsize,
+        handlelength=1,
+        handleheight=1,
+    )
     return fig
 
 # %% ../nbs/22_plots.ipynb #c026
 @cache
-def _font(size:int): return ImageFont.load_default(size)
+def _font(size: int):
+    return ImageFont.load_default(size)
 
-def legend_image(classes:ClassTable,
-                 width:int,          # pixels
-                 present:Iterable[int]|None=None, # class indices; None: all
-                 size:int=14         # of the letters in pixels
-                ) -> Image.Image:    # RGB, as high as its lines need
+
+def legend_image(
+    classes: ClassTable,
+    width: int,  # pixels
+    present: Iterable[int] | None = None,  # class indices; None: all
+    size: int = 14,  # of the letters in pixels
+) -> Image.Image:  # RGB, as high as its lines need
     "Coloured squares with class names, in as many lines as they need."
     font, x, y, places = _font(size), 0, 0, []
     for c in range(classes.num_classes) if present is None else present:
-        w = int(1.6*size + font.getlength(classes.names[c]) + size)
-        if x and x + w > width: x, y = 0, y + int(1.5*size)
-        places.append((c, x, y)); x += w
-    im = Image.new("RGB", (width, y + int(1.7*size)), "white")
+        w = int(1.6 * size + font.getlength(classes.names[c]) + size)
+        if x and x + w > width:
+            x, y = 0, y + int(1.5 * size)
+        places.append((c, x, y))
+        x += w
+    im = Image.new("RGB", (width, y + int(1.7 * size)), "white")
     draw = ImageDraw.Draw(im)
     for c, x, y in places:
-        draw.rectangle((x+2, y+2, x+2+size, y+2+size), fill=tuple(classes.palette[c].tolist()), outline=(80, 80, 80))
-        draw.text((x+1.5*size, y+2+size/2), classes.names[c], "black", font, anchor="lm")
+        draw.rectangle(
+            (x + 2, y + 2, x + 2 + size, y + 2 + size),
+            fill=tuple(classes.palette[c].tolist()),
+            outline=(80, 80, 80),
+        )
+        draw.text((x + 1.5 * size, y + 2 + size / 2), classes.names[c], "black", font, anchor="lm")
     return im
 
 # %% ../nbs/22_plots.ipynb #c027
-def _line(row:dict[str, np.ndarray], width:int, titled:int) -> Image.Image: # panels side by side, `titled`: height of the titles
-    gap, w = 4, width//len(row)
-    heights = [round((w-gap)*p.shape[0]/p.shape[1]) for p in row.values()]
-    line = Image.new("RGB", (width, max(heights)+gap+titled), "white")
+def _line(
+    row: dict[str, np.ndarray], width: int, titled: int
+) -> Image.Image:  # panels side by side, `titled`: height of the titles
+    gap, w = 4, width // len(row)
+    heights = [round((w - gap) * p.shape[0] / p.shape[1]) for p in row.values()]
+    line = Image.new("RGB", (width, max(heights) + gap + titled), "white")
     for i, (h, (title, panel)) in enumerate(zip(heights, row.items())):
-        line.paste(Image.fromarray(panel).resize((w-gap, h), Image.Resampling.BOX, reducing_gap=1), (i*w, titled))
-        if titled: ImageDraw.Draw(line).text((i*w+(w-gap)/2, titled/2), title, "black", _font(round(.7*titled)), anchor="mm")
+        line.paste(
+            Image.fromarray(panel).resize((w - gap, h), Image.Resampling.BOX, reducing_gap=1),
+            (i * w, titled),
+        )
+        if titled:
+            ImageDraw.Draw(line).text(
+                (i * w + (w - gap) / 2, titled / 2),
+                title,
+                "black",
+                _font(round(0.7 * titled)),
+                anchor="mm",
+            )
     return line
 
-def _stack(parts:Sequence[Image.Image]) -> Image.Image:
+
+def _stack(parts: Sequence[Image.Image]) -> Image.Image:
     whole = Image.new("RGB", (parts[0].width, sum(p.height for p in parts)), "white")
     y = 0
-    for p in parts: whole.paste(p, (0, y)); y += p.height
+    for p in parts:
+        whole.paste(p, (0, y))
+        y += p.height
     return whole
 
 # %% ../nbs/22_plots.ipynb #c028
-def grid_image(rows:Sequence[dict[str, np.ndarray]], # `panels` of each picture
-               classes:ClassTable,
-               present:Iterable[int]|None=None, # classes of the legend; None: all
-               width:int=1400,         # of the result in pixels
-               columns:int|None=None   # panels in a line; None: all of a row
-              ) -> Image.Image:
+def grid_image(
+    rows: Sequence[dict[str, np.ndarray]],  # `panels` of each picture
+    classes: ClassTable,
+    present: Iterable[int] | None = None,  # classes of the legend; None: all
+    width: int = 1400,  # of the result in pixels
+    columns: int | None = None,  # panels in a line; None: all of a row
+) -> Image.Image:
     "`prediction_grid` with Pillow alone, in milliseconds."
     lines = []
     for row in rows:
         items = list(row.items())
         n = columns or len(items)
-        parts = [dict(items[i:i+n]) for i in range(0, len(items), n)]
-        same = lines and list(row) == list(rows[0]) and len(parts) == 1   # titles once above each column
-        lines += [_line(p, width*len(p)//n, 0 if same else 20) for p in parts]
+        parts = [dict(items[i : i + n]) for i in range(0, len(items), n)]
+        same = (
+            lines and list(row) == list(rows[0]) and len(parts) == 1
+        )  # titles once above each column
+        lines += [_line(p, width * len(p) // n, 0 if same else 20) for p in parts]
     return _stack([*lines, legend_image(classes, width, present)])
 
 # %% ../nbs/22_plots.ipynb #c033
 LOSSES = ("source", "source_detail", "feature_distance", "mixed", "mixed_detail")
 
-def _curve(ax:Axes, steps:pd.Series, values:pd.Series, smooth:int, label:str):
-    line, = ax.plot(steps, values.rolling(smooth, 1, center=True).mean(), label=label)
-    if smooth > 1: ax.plot(steps, values, color=line.get_color(), alpha=.25, lw=.7, zorder=0)
 
-def curves(history:pd.DataFrame, # columns `step`, and any of the losses, `quality`, `lr...`
-           smooth:int=1          # steps of the moving average
-          ) -> Plot:
+def _curve(ax: Axes, steps: pd.Series, values: pd.Series, smooth: int, label: str):
+    (line,) = ax.plot(steps, values.rolling(smooth, 1, center=True).mean(), label=label)
+    if smooth > 1:
+        ax.plot(steps, values, color=line.get_color(), alpha=0.25, lw=0.7, zorder=0)
+
+
+def curves(
+    history: pd.DataFrame,  # columns `step`, and any of the losses, `quality`, `lr...`
+    smooth: int = 1,  # steps of the moving average
+) -> Plot:
     "Losses, pseudo-label quality and learning rates over the steps."
-    groups = {"loss": [c for c in LOSSES if c in history], "quality q": [c for c in history if c == "quality"], "learning rate": [c for c in history if c.startswith("lr")]}
-    groups = {title: columns for title, columns in groups.items() if len(columns) and history[columns].notna().any(axis=None)}
-    if not groups: raise UserError(f"nothing to draw in the columns {', '.join(map(str, history.columns))}: expected {', '.join(LOSSES)}, quality or lr")
-    fig = Plot((4*len(groups), 2.8))
+    groups = {
+        "loss": [c for c in LOSSES if c in history],
+        "quality q": [c for c in history if c == "quality"],
+        "learning rate": [c for c in history if c.startswith("lr")],
+    }
+    groups = {
+        title: columns
+        for title, columns in groups.items()
+        if len(columns) and history[columns].notna().any(axis=None)
+    }
+    if not groups:
+        raise UserError(
+            f"nothing to draw in the columns {', '.join(map(str, history.columns))}: expected {', '.join(LOSSES)}, quality or lr"
+        )
+    fig = Plot((4 * len(groups), 2.8))
     for ax, (title, columns) in zip(fig.subplots(1, len(groups), squeeze=False)[0], groups.items()):
         for c in columns:
-            if history[c].notna().any(): _curve(ax, history["step"], history[c], 1 if c.startswith("lr") else smooth, c)
-        ax.set(title=title, xlabel="step", ylim=(0, 1) if "quality" in columns else None); ax.grid(alpha=.3)
-        if len(columns) > 1: ax.legend(fontsize=8)
+            if history[c].notna().any():
+                _curve(ax, history["step"], history[c], 1 if c.startswith("lr") else smooth, c)
+        ax.set(title=title, xlabel="step", ylim=(0, 1) if "quality" in columns else None)
+        ax.grid(alpha=0.3)
+        if len(columns) > 1:
+            ax.legend(fontsize=8)
     return fig
 
 # %% ../nbs/22_plots.ipynb #c036
-def iou_bars(tables:dict[str, pd.DataFrame], # name -> table of `evaluate`
-             view:str="fused"                # which column
-            ) -> Plot:
+def iou_bars(
+    tables: dict[str, pd.DataFrame],  # name -> table of `evaluate`
+    view: str = "fused",  # which column
+) -> Plot:
     "IoU of every class and the means, one colour a table."
-    scores = pd.DataFrame({name: t[view] for name, t in tables.items()}).reindex(next(iter(tables.values())).index)
-    fig = Plot((max(5, .45*len(scores)+1), 3))
-    ax, wide = fig.subplots(), .8/len(tables)
+    scores = pd.DataFrame({name: t[view] for name, t in tables.items()}).reindex(
+        next(iter(tables.values())).index
+    )
+    fig = Plot((max(5, 0.45 * len(scores) + 1), 3))
+    ax, wide = fig.subplots(), 0.8 / len(tables)
     for i, name in enumerate(scores):
-        x = np.arange(len(scores)) + wide*(i+.5) - .4
+        x = np.arange(len(scores)) + wide * (i + 0.5) - 0.4
         ax.bar(x, scores[name].fillna(0), wide, label=name)
-        for j in np.flatnonzero(scores[name].isna()): ax.text(x[j], 0, "–", ha="center", va="bottom", fontsize=8)
+        for j in np.flatnonzero(scores[name].isna()):
+            ax.text(x[j], 0, "–", ha="center", va="bottom", fontsize=8)
     ax.set_xticks(range(len(scores)), scores.index, rotation=60, ha="right", fontsize=8)
-    ax.set(ylabel=f"IoU of {view} (%)", ylim=(0, 100), xlim=(-.6, len(scores)-.4)); ax.grid(axis="y", alpha=.3); ax.legend(fontsize=8)
+    ax.set(ylabel=f"IoU of {view} (%)", ylim=(0, 100), xlim=(-0.6, len(scores) - 0.4))
+    ax.grid(axis="y", alpha=0.3)
+    ax.legend(fontsize=8)
     return fig
 
 # %% ../nbs/22_plots.ipynb #c039
-_VISIONS = np.array([np.eye(3), # linear RGB -> linear RGB: usual sight, then without red, green, blue cones
-    [[.152286, 1.052583, -.204868], [.114503, .786281, .099216], [-.003882, -.048116, 1.051998]],
-    [[.367322, .860646, -.227968], [.280085, .672501, .047413], [-.011820, .042940, .968881]],
-    [[1.255528, -.076749, -.178779], [-.078411, .930809, .147602], [.004733, .691367, .303900]]])
-_XYZ = np.array([[.4124564, .3575761, .1804375], [.2126729, .7151522, .0721750], [.0193339, .1191920, .9503041]])
+_VISIONS = np.array(
+    [
+        np.eye(3),  # linear RGB -> linear RGB: usual sight, then without red, green, blue cones
+        [
+            [0.152286, 1.052583, -0.204868],
+            [0.114503, 0.786281, 0.099216],
+            [-0.003882, -0.048116, 1.051998],
+        ],
+        [
+            [0.367322, 0.860646, -0.227968],
+            [0.280085, 0.672501, 0.047413],
+            [-0.011820, 0.042940, 0.968881],
+        ],
+        [
+            [1.255528, -0.076749, -0.178779],
+            [-0.078411, 0.930809, 0.147602],
+            [0.004733, 0.691367, 0.303900],
+        ],
+    ]
+)
+_XYZ = np.array(
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+)
 
-def _lab(colours:np.ndarray # (N,3) uint8, sRGB
-        ) -> np.ndarray:    # (4,N,3): CIELAB as seen by each of `_VISIONS`
-    c = np.asarray(colours)/255
-    linear = np.where(c <= .04045, c/12.92, ((c+.055)/1.055)**2.4)
+
+def _lab(
+    colours: np.ndarray,  # (N,3) uint8, sRGB
+) -> np.ndarray:  # (4,N,3): CIELAB as seen by each of `_VISIONS`
+    c = np.asarray(colours) / 255
+    linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     seen = np.einsum("vij,nj->vni", _VISIONS, linear).clip(0, 1)
-    xyz = seen @ _XYZ.T/_XYZ.sum(1)                                # relative to white
-    f = np.where(xyz > (6/29)**3, np.cbrt(xyz), xyz/(3*(6/29)**2) + 4/29)
-    return np.stack([116*f[..., 1]-16, 500*(f[..., 0]-f[..., 1]), 200*(f[..., 1]-f[..., 2])], -1)
+    xyz = seen @ _XYZ.T / _XYZ.sum(1)  # relative to white
+    f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
+    return np.stack(
+        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1
+    )
 
-def colour_distance(a:np.ndarray, # (N,3) uint8
-                    b:np.ndarray  # (M,3) uint8
-                   ) -> np.ndarray: # (N,M) CIELAB units; about 2 is just visible
+
+def colour_distance(
+    a: np.ndarray,  # (N,3) uint8
+    b: np.ndarray,  # (M,3) uint8
+) -> np.ndarray:  # (N,M) CIELAB units; about 2 is just visible
     "How well colours are told apart by those who tell them apart worst."
     a, b = _lab(a), _lab(b)
-    return np.linalg.norm(a[:, :, None]-b[:, None], axis=-1).min(0)
+    return np.linalg.norm(a[:, :, None] - b[:, None], axis=-1).min(0)
 
 # %% ../nbs/22_plots.ipynb #c040
-def safe_palette(classes:ClassTable
-                ) -> ClassTable: # the same classes in colours that are told apart without red, green or blue cones
+def safe_palette(
+    classes: ClassTable,
+) -> ClassTable:  # the same classes in colours that are told apart without red, green or blue cones
     "A colour-blind safe palette of the same classes."
     levels = np.arange(0, 256, 51)
     candidates = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)  # 216 colours
     between, chosen = colour_distance(candidates, candidates), []
-    far = colour_distance(candidates, np.zeros((1, 3)))[:, 0]                       # black means ignored
+    far = colour_distance(candidates, np.zeros((1, 3)))[:, 0]  # black means ignored
     for _ in range(classes.num_classes):
-        chosen.append(int(far.argmax())); far = np.minimum(far, between[chosen[-1]])
+        chosen.append(int(far.argmax()))
+        far = np.minimum(far, between[chosen[-1]])
     usual, palette = _lab(classes.palette)[0], np.zeros((classes.num_classes, 3), np.uint8)
     for k in range(classes.num_classes):
-        best = min(chosen, key=lambda i: np.linalg.norm(_lab(candidates[i:i+1])[0, 0]-usual[k]))
-        palette[k] = candidates[best]; chosen.remove(best)
+        best = min(
+            chosen, key=lambda i: np.linalg.norm(_lab(candidates[i : i + 1])[0, 0] - usual[k])
+        )
+        palette[k] = candidates[best]
+        chosen.remove(best)
     return replace(classes, palette=palette)

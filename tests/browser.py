@@ -1,6 +1,7 @@
 """A notebook in a real browser: find Chromium, serve a copy of `nbs/` with JupyterLab, open, run all, look; pages with Voilà.
 
 The browser is the one the environment variable HRDA_BROWSER names, else the system's Chromium or Chrome, else playwright's own."""
+
 import base64
 import io
 import json
@@ -20,24 +21,46 @@ import psutil
 from notebooks import ROOT
 from PIL import Image
 
-SCREENSHOTS = ROOT/"tests/screenshots"
-OFFLINE = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-           "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
-SETTINGS = {"notebook-extension/tracker": {"windowingMode": "none"},  # render cells that are out of sight too
-            "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}}
+SCREENSHOTS = ROOT / "tests/screenshots"
+OFFLINE = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+]
+SETTINGS = {
+    "notebook-extension/tracker": {
+        "windowingMode": "none"
+    },  # render cells that are out of sight too
+    "apputils-extension/notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    },
+}
+
 
 def find():
     "Path of a Chromium, or None"
-    named = [os.environ.get("HRDA_BROWSER"), *map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))]
+    named = [
+        os.environ.get("HRDA_BROWSER"),
+        *map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")),
+    ]
     try:
         from playwright.sync_api import sync_playwright
-        with sync_playwright() as p: named.append(p.chromium.executable_path)
-    except ImportError: return None
+
+        with sync_playwright() as p:
+            named.append(p.chromium.executable_path)
+    except ImportError:
+        return None
     return next((path for path in named if path and Path(path).is_file()), None)
+
 
 def copy_notebooks(to):
     "A copy of `nbs/` without outputs and without the cells that tests leave out"
-    shutil.copytree(ROOT/"nbs", to, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "out"))
+    shutil.copytree(ROOT / "nbs", to, ignore=shutil.ignore_patterns(".ipynb_checkpoints", "out"))
     for path in to.rglob("*.ipynb"):
         nb = json.loads(path.read_text(encoding="utf-8"))
         for cell in (c for c in nb["cells"] if c["cell_type"] == "code"):
@@ -47,11 +70,21 @@ def copy_notebooks(to):
                 del cell["outputs"], cell["execution_count"]
         path.write_text(json.dumps(nb), encoding="utf-8")
 
+
 def write_notebook(path, *sources):
     "A notebook of these code cells"
-    cells = [dict(cell_type="code", id=f"c{i}", source=s, metadata={}, outputs=[], execution_count=None) for i, s in enumerate(sources)]
+    cells = [
+        dict(cell_type="code", id=f"c{i}", source=s, metadata={}, outputs=[], execution_count=None)
+        for i, s in enumerate(sources)
+    ]
     kernel = dict(name="python3", display_name="python3", language="python")
-    path.write_text(json.dumps(dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)), encoding="utf-8")
+    path.write_text(
+        json.dumps(
+            dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)
+        ),
+        encoding="utf-8",
+    )
+
 
 def free_port():
     "A port that nobody listens on"
@@ -59,63 +92,111 @@ def free_port():
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
 
+
 @contextmanager
 def serving(command, env, log, url):
     "A server while it runs, once its address answers; yields its process"
-    with open(log, "w", encoding="utf-8") as to: server = subprocess.Popen(command, env={**os.environ, **env}, stdout=to, stderr=to)
+    with open(log, "w", encoding="utf-8") as to:
+        server = subprocess.Popen(command, env={**os.environ, **env}, stdout=to, stderr=to)
     try:
-        _wait_until(lambda: urllib.request.urlopen(url, timeout=5).status == 200, 90, lambda: log.read_text())
+        _wait_until(
+            lambda: urllib.request.urlopen(url, timeout=5).status == 200,
+            90,
+            lambda: log.read_text(),
+        )
         yield server
     finally:
         server.terminate()
         server.wait(timeout=30)
 
+
 @contextmanager
 def serve(root, state):
     "JupyterLab on a folder, its settings and workspaces in another; yields its address"
     for name, settings in SETTINGS.items():
-        file = state/f"settings/@jupyterlab/{name}.jupyterlab-settings"
+        file = state / f"settings/@jupyterlab/{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(settings), encoding="utf-8")
     port = free_port()
-    env = {"HRDA_QUICK": "1", "JUPYTERLAB_SETTINGS_DIR": str(state/"settings"), "JUPYTERLAB_WORKSPACES_DIR": str(state/"workspaces"),
-           "JUPYTER_CONFIG_DIR": str(state/"config"), "JUPYTER_RUNTIME_DIR": str(state/"runtime")}
-    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}",
-               "--IdentityProvider.token=", "--ServerApp.password=", "--LabApp.expose_app_in_browser=True", f"--ServerApp.root_dir={root}"]
-    with serving(command, env, state/"lab.log", f"http://127.0.0.1:{port}/api"): yield f"http://127.0.0.1:{port}"
+    env = {
+        "HRDA_QUICK": "1",
+        "JUPYTERLAB_SETTINGS_DIR": str(state / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(state / "workspaces"),
+        "JUPYTER_CONFIG_DIR": str(state / "config"),
+        "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--IdentityProvider.token=",
+        "--ServerApp.password=",
+        "--LabApp.expose_app_in_browser=True",
+        f"--ServerApp.root_dir={root}",
+    ]
+    with serving(command, env, state / "lab.log", f"http://127.0.0.1:{port}/api"):
+        yield f"http://127.0.0.1:{port}"
+
 
 @contextmanager
 def serve_pages(state):
     "The classroom pages, started as a user starts them; yields their address, the server's log and its process number"
     port = free_port()
-    command = [sys.executable, "-c", "import sys; from hrda_nb.cli import main; sys.exit(main())", "lab", "--classroom", "--no-browser", "--ip", "127.0.0.1", "--port", str(port)]
-    env = {"JUPYTER_CONFIG_DIR": str(state/"config"), "JUPYTER_RUNTIME_DIR": str(state/"runtime"), "OMP_NUM_THREADS": "1"}
-    with serving(command, env, state/"pages.log", f"http://127.0.0.1:{port}/") as server:
-        yield f"http://127.0.0.1:{port}", state/"pages.log", server.pid
+    command = [
+        sys.executable,
+        "-c",
+        "import sys; from hrda_nb.cli import main; sys.exit(main())",
+        "lab",
+        "--classroom",
+        "--no-browser",
+        "--ip",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
+    env = {
+        "JUPYTER_CONFIG_DIR": str(state / "config"),
+        "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
+        "OMP_NUM_THREADS": "1",
+    }
+    with serving(command, env, state / "pages.log", f"http://127.0.0.1:{port}/") as server:
+        yield f"http://127.0.0.1:{port}", state / "pages.log", server.pid
+
 
 def memory_of_children(pid):
     "Megabytes that each process below another holds for itself alone"
     sizes = []
     for child in psutil.Process(pid).children(recursive=True):
-        with suppress(psutil.Error): sizes.append(child.memory_full_info().uss >> 20)
+        with suppress(psutil.Error):
+            sizes.append(child.memory_full_info().uss >> 20)
     return sorted(sizes)
+
 
 def _wait_until(works, seconds, complaint):
     end = time.time() + seconds
     while time.time() < end:
         try:
-            if works(): return
-        except OSError: time.sleep(0.3)
+            if works():
+                return
+        except OSError:
+            time.sleep(0.3)
     raise TimeoutError(complaint())
+
 
 @contextmanager
 def open_page(executable):
     "A page of a headless browser that can reach nothing but this machine"
     from playwright.sync_api import sync_playwright
+
     with sync_playwright() as p:
         browser = p.chromium.launch(executable_path=executable, args=OFFLINE)
         yield browser.new_page(viewport=dict(width=1400, height=1600))
         browser.close()
+
 
 IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
 SHUTDOWN = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown()"  # the notebook before: its kernel holds memory
@@ -130,6 +211,7 @@ WIDGETS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.
     .filter(([i, d]) => 'application/vnd.jupyter.widget-view+json' in d && !/%\\|/.test([d['text/plain'] || ''].flat().join(''))).map(([i]) => i)
     .map(i => !!c.outputArea.node.querySelectorAll('.jp-OutputArea-child')[i]?.querySelector('.jupyter-widgets')))"""  # is each widget there? (Progress bars may be gone.)
 
+
 def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
     "Open a notebook, run all cells, wait; the Run that came of it. The page stays open for a closer look."
     start = time.time()
@@ -142,13 +224,19 @@ def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
     cells = page.evaluate(CELLS)
     errors = [f"{e['ename']}: {e['evalue']}" for c in cells for e in c["errors"]]
     ran = sum(c["ran"] for c in cells)
-    skipped = page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'raw').length")
-    return notebooks.Run(ran == len(cells) > 0 and not errors, time.time() - start, ran, skipped, "\n".join(errors))
+    skipped = page.evaluate(
+        "() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'raw').length"
+    )
+    return notebooks.Run(
+        ran == len(cells) > 0 and not errors, time.time() - start, ran, skipped, "\n".join(errors)
+    )
+
 
 def screenshot(page, name):
     "Kept for a person to look at"
     SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS/f"{name}.png")
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
 
 def sent_elsewhere(page, action):
     "Addresses outside this machine that a page asks for; what its Content-Security-Policy refuses is never sent"
@@ -156,38 +244,57 @@ def sent_elsewhere(page, action):
     page.on("request", lambda r: asked.append(r.url))
     page.on("requestfailed", lambda r: refused.append(r.url) if r.failure == "csp" else None)
     action()
-    return sorted({u for u in asked if not u.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))} - set(refused))
+    return sorted(
+        {
+            u
+            for u in asked
+            if not u.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
+        }
+        - set(refused)
+    )
+
 
 def picture(canvas):
     "What a canvas shows: (H,W,3) uint8"
     png = base64.b64decode(canvas.evaluate("c => c.toDataURL()").split(",")[1])
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
+
 @contextmanager
 def redrawn(canvas, seconds=20):
     "Wait until what is done inside has put another picture on the canvas, and the next ones have stopped coming"
     before = canvas.get_attribute("data-drawn")
     yield
-    canvas.evaluate("""(c, [before, ms]) => new Promise((done, failed) => {
+    canvas.evaluate(
+        """(c, [before, ms]) => new Promise((done, failed) => {
         const end = performance.now() + ms; let last = before, since = performance.now();
         const look = () => {
             if (c.dataset.drawn !== last) { last = c.dataset.drawn; since = performance.now(); }
             if (last !== before && performance.now() - since > 200) done();
             else if (performance.now() > end) failed(new Error(`no new picture within ${ms} ms`));
             else setTimeout(look, 20);
-        }; look(); })""", [before, seconds * 1000])
+        }; look(); })""",
+        [before, seconds * 1000],
+    )
+
 
 def at(canvas, y, x):
     "Where a pixel (row, column) of the picture is on the page"
     canvas.scroll_into_view_if_needed()
     box, (height, width) = canvas.bounding_box(), canvas.evaluate("c => [c.height, c.width]")
-    return box["x"] + (x + .5) / width * box["width"], box["y"] + (y + .5) / height * box["height"]
+    return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box[
+        "height"
+    ]
 
-def click(page, canvas, y, x): page.mouse.click(*at(canvas, y, x))
+
+def click(page, canvas, y, x):
+    page.mouse.click(*at(canvas, y, x))
+
 
 def drag(page, canvas, start, *way):
     "Press at a pixel, move over the others, let go"
     page.mouse.move(*at(canvas, *start))
     page.mouse.down()
-    for point in way: page.mouse.move(*at(canvas, *point), steps=4)
+    for point in way:
+        page.mouse.move(*at(canvas, *point), steps=4)
     page.mouse.up()

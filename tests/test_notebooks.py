@@ -1,4 +1,5 @@
 "Every notebook runs, says something on the web, is clean, and its module is what it exports."
+
 import ast
 import builtins
 import json
@@ -16,112 +17,214 @@ PATHS = notebooks.paths()
 ASSERTS = re.compile(r"\b(assert|test_\w+|expect_fail|torch\.testing|np\.testing|assert_close)\b")
 MACHINE_PATH = re.compile(r"/(?:home|root|tmp|work|Users|private)/[\w.]|[A-Z]:\\\\\w")
 
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory):
     "The house's source in another place, after nbdev-export and nbdev-clean"
     to = tmp_path_factory.mktemp("copy")
     for part in ("nbs", "hrda_nb"):
-        shutil.copytree(ROOT/part, to/part, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"))
-    for part in ("pyproject.toml", "settings.ini"): shutil.copy(ROOT/part, to)
-    for command in ("nbdev.doclinks import nbdev_export as run", "nbdev.clean import nbdev_clean as run"):
-        subprocess.run([sys.executable, "-c", f"from {command}; run.__wrapped__()"], cwd=to, check=True)
+        shutil.copytree(
+            ROOT / part,
+            to / part,
+            ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"),
+        )
+    for part in ("pyproject.toml", "settings.ini"):
+        shutil.copy(ROOT / part, to)
+    for command in (
+        "nbdev.doclinks import nbdev_export as run",
+        "nbdev.clean import nbdev_clean as run",
+    ):
+        subprocess.run(
+            [sys.executable, "-c", f"from {command}; run.__wrapped__()"], cwd=to, check=True
+        )
     return to
+
 
 def changed(old, new, pattern):
     "Files that differ, or stand in one of two folders only"
-    def names(root): return {p.relative_to(root) for p in root.rglob(pattern) if "__pycache__" not in p.parts and ".ipynb_checkpoints" not in p.parts}
-    def same(p): return (old/p).is_file() and (new/p).is_file() and (old/p).read_text(encoding="utf-8") == (new/p).read_text(encoding="utf-8")
+
+    def names(root):
+        return {
+            p.relative_to(root)
+            for p in root.rglob(pattern)
+            if "__pycache__" not in p.parts and ".ipynb_checkpoints" not in p.parts
+        }
+
+    def same(p):
+        return (
+            (old / p).is_file()
+            and (new / p).is_file()
+            and (old / p).read_text(encoding="utf-8") == (new / p).read_text(encoding="utf-8")
+        )
+
     return sorted(str(p) for p in names(old) | names(new) if not same(p))
 
-def test_modules_are_what_the_notebooks_export(copy): assert changed(ROOT/"hrda_nb", copy/"hrda_nb", "*.py") == [], "run nbdev-export"
 
-def test_notebooks_are_clean(copy): assert changed(ROOT/"nbs", copy/"nbs", "*.ipynb") == [], "run nbdev-clean"
+def test_modules_are_what_the_notebooks_export(copy):
+    assert changed(ROOT / "hrda_nb", copy / "hrda_nb", "*.py") == [], "run nbdev-export"
+
+
+def test_notebooks_are_clean(copy):
+    assert changed(ROOT / "nbs", copy / "nbs", "*.ipynb") == [], "run nbdev-clean"
+
 
 def test_every_module_comes_from_a_notebook():
     from_notebooks = set(notebooks.modules())
-    by_hand = [p for p in (ROOT/"hrda_nb").rglob("*.py") if p not in from_notebooks and p.name not in ("__init__.py", "_modidx.py")]
+    by_hand = [
+        p
+        for p in (ROOT / "hrda_nb").rglob("*.py")
+        if p not in from_notebooks and p.name not in ("__init__.py", "_modidx.py")
+    ]
     assert by_hand == []
+
 
 @pytest.mark.parametrize("path", PATHS)
 def test_reads_well_on_the_web(path):
-    nb, size = notebooks.load(path), (ROOT/path).stat().st_size
+    nb, size = notebooks.load(path), (ROOT / path).stat().st_size
     code = [c for c in nb["cells"] if c["cell_type"] == "code"]
     outputs = [o for c in code for o in c["outputs"]]
-    title, subtitle, *more = filter(str.strip, "".join(next(c for c in nb["cells"] if c["cell_type"] == "markdown")["source"]).splitlines())
+    title, subtitle, *more = filter(
+        str.strip,
+        "".join(
+            next(c for c in nb["cells"] if c["cell_type"] == "markdown")["source"]
+        ).splitlines(),
+    )
     assert title.startswith("# ")
     assert subtitle.startswith("> ")
-    assert not more, "text after the subtitle is lost in the documentation: give it a cell of its own"
+    assert not more, (
+        "text after the subtitle is lost in the documentation: give it a cell of its own"
+    )
     assert size <= 300_000, f"{size // 1000} KB, over the 300 KB of the house"
     assert outputs or not code, "no outputs: readers on the web see nothing"
     assert [o for o in outputs if o["output_type"] == "error"] == []
-    assert ["".join(o["text"]) for o in outputs if o.get("name") == "stderr"] == [], "warnings or progress bars in the outputs"
+    assert ["".join(o["text"]) for o in outputs if o.get("name") == "stderr"] == [], (
+        "warnings or progress bars in the outputs"
+    )
     found = MACHINE_PATH.search(json.dumps(nb))
-    assert not found, f"names a path of one machine: {json.dumps(nb)[found.start() - 60:found.end() + 60]}"
+    assert not found, (
+        f"names a path of one machine: {json.dumps(nb)[found.start() - 60 : found.end() + 60]}"
+    )
+
 
 @pytest.mark.parametrize("path", PATHS)
 def test_exports_are_tested_where_they_stand(path):
     cells = notebooks.code_cells(path)
     if any(map(notebooks.is_exported, cells)):
-        assert any(ASSERTS.search(c) for c in cells if not notebooks.is_exported(c)), "exports, but asserts nothing"
+        assert any(ASSERTS.search(c) for c in cells if not notebooks.is_exported(c)), (
+            "exports, but asserts nothing"
+        )
+
 
 def names(tree):
     "Names that code reads, and names that it binds"
     loads, bound = set(), set()
     for n in ast.walk(tree):
-        if isinstance(n, ast.Name): (loads if isinstance(n.ctx, ast.Load) else bound).add(n.id)
-        if isinstance(n, (ast.Import, ast.ImportFrom)): bound |= {(a.asname or a.name).split(".")[0] for a in n.names}
-        if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)): bound.add(n.name)
-        if isinstance(n, ast.arg): bound.add(n.arg)
+        if isinstance(n, ast.Name):
+            (loads if isinstance(n.ctx, ast.Load) else bound).add(n.id)
+        if isinstance(n, (ast.Import, ast.ImportFrom)):
+            bound |= {(a.asname or a.name).split(".")[0] for a in n.names}
+        if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.ExceptHandler)):
+            bound.add(n.name)
+        if isinstance(n, ast.arg):
+            bound.add(n.arg)
     return loads, bound
+
 
 @pytest.mark.parametrize("path", PATHS)
 def test_cells_with_imports_need_no_other_cell(path):
     "The documentation runs every cell that holds an import or an export, and no other"
     cells = notebooks.code_cells(path)
-    if not any(map(notebooks.is_exported, cells)): return
+    if not any(map(notebooks.is_exported, cells)):
+        return
     known, missing = {*dir(builtins), "get_ipython", "show_doc"}, {}
     for source in cells:
         tree = ast.parse(re.sub(r"^\s*[%!].*$", "", source, flags=re.MULTILINE))
-        if notebooks.is_exported(source) or any(isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.walk(tree)):
+        if notebooks.is_exported(source) or any(
+            isinstance(n, (ast.Import, ast.ImportFrom)) for n in ast.walk(tree)
+        ):
             loads, bound = names(tree)
             known |= bound
-            if not notebooks.is_exported(source) and loads - known: missing[source] = loads - known
+            if not notebooks.is_exported(source) and loads - known:
+                missing[source] = loads - known
     assert missing == {}
+
 
 @pytest.mark.parametrize("module", [p.relative_to(ROOT).as_posix() for p in notebooks.modules()])
 def test_exported_names_have_type_hints(module):
     bare = []
-    for name, f in notebooks.public(ast.parse((ROOT/module).read_text(encoding="utf-8"))):
+    for name, f in notebooks.public(ast.parse((ROOT / module).read_text(encoding="utf-8"))):
         args = [*f.args.posonlyargs, *f.args.args, *f.args.kwonlyargs]
-        bare += [f"{name}({a.arg})" for a in args if a.annotation is None and a.arg not in ("self", "cls")]
+        bare += [
+            f"{name}({a.arg})"
+            for a in args
+            if a.annotation is None and a.arg not in ("self", "cls")
+        ]
     assert bare == []
+
 
 def test_length_of_functions_and_cells(remark):
     "The house rule is a report: a function over 30 lines needs a reason, an exported cell has at most 25"
-    functions = [(node.end_lineno - node.body[0].lineno + 1, f"{path.stem}.{node.name}") for path in notebooks.modules()
-                 for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.FunctionDef)]
-    cells = [(len(source.splitlines()), path.split("/")[-1].removesuffix(".ipynb")) for path in PATHS
-             for source in filter(notebooks.is_exported, notebooks.code_cells(path))]
+    functions = [
+        (node.end_lineno - node.body[0].lineno + 1, f"{path.stem}.{node.name}")
+        for path in notebooks.modules()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    ]
+    cells = [
+        (len(source.splitlines()), path.split("/")[-1].removesuffix(".ipynb"))
+        for path in PATHS
+        for source in filter(notebooks.is_exported, notebooks.code_cells(path))
+    ]
     for kind, found, limit in (("functions", functions, 30), ("exported cells", cells, 25)):
         long = sorted((n, name) for n, name in found if n > limit)[::-1]
-        remark(f"{len(long)} of {len(found)} {kind} have more than {limit} lines: {', '.join(f'{name} {n}' for n, name in long) or '-'}")
+        remark(
+            f"{len(long)} of {len(found)} {kind} have more than {limit} lines: {', '.join(f'{name} {n}' for n, name in long) or '-'}"
+        )
 
-def test_ruff(): subprocess.run([sys.executable, "-m", "ruff", "check", "hrda_nb", "tests", "tools", "setup.py"], cwd=ROOT, check=True)
+
+def test_ruff():
+    subprocess.run(
+        [sys.executable, "-m", "ruff", "check", "hrda_nb", "tests", "tools", "setup.py"],
+        cwd=ROOT,
+        check=True,
+    )
+
 
 def test_a_failing_notebook_fails(tmp_path, monkeypatch):
     "The runner sees a failing cell, counts flagged cells, and is not content with a notebook that ran nothing"
-    def cell(source): return dict(cell_type="code", id=str(abs(hash(source)) % 10**8), source=source, metadata={}, outputs=[], execution_count=None)
+
+    def cell(source):
+        return dict(
+            cell_type="code",
+            id=str(abs(hash(source)) % 10**8),
+            source=source,
+            metadata={},
+            outputs=[],
+            execution_count=None,
+        )
+
     def write(*sources):
-        nb = dict(cells=[cell(s) for s in sources], metadata=dict(kernelspec=dict(name="python3", language="python", display_name="python3")),
-                  nbformat=4, nbformat_minor=5)
-        (tmp_path/"a.ipynb").write_text(json.dumps(nb), encoding="utf-8")
-        return notebooks.run(str(tmp_path/"a.ipynb"))
+        nb = dict(
+            cells=[cell(s) for s in sources],
+            metadata=dict(
+                kernelspec=dict(name="python3", language="python", display_name="python3")
+            ),
+            nbformat=4,
+            nbformat_minor=5,
+        )
+        (tmp_path / "a.ipynb").write_text(json.dumps(nb), encoding="utf-8")
+        return notebooks.run(str(tmp_path / "a.ipynb"))
+
     good, bad, flagged = write("1+1", "#| slow\n1/0"), write("1+1", "1/0"), write("#| cuda\n1/0")
     assert good.ok and (good.cells, good.skipped) == (1, 1), good.log
     assert not bad.ok and "ZeroDivisionError" in bad.log
     assert (flagged.cells, flagged.skipped) == (0, 1)
 
-IN_BROWSER = {p for p in PATHS if "/walkthroughs/" in p or "/apps/" in p} if browser.find() else set()  # test_browser.py runs them, nothing runs twice
+
+IN_BROWSER = (
+    {p for p in PATHS if "/walkthroughs/" in p or "/apps/" in p} if browser.find() else set()
+)  # test_browser.py runs them, nothing runs twice
+
 
 @pytest.mark.parametrize("executed", sorted(set(PATHS) - IN_BROWSER))
 def test_runs(executed, run_notebook):

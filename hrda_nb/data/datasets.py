@@ -8,488 +8,955 @@ __all__ = ['layouts', 'read_image', 'read_ids', 'read_label', 'Layout', 'detect_
            'doctor', 'prepare']
 
 # %% ../../nbs/03_datasets.ipynb #c003
-import hashlib, itertools, json, os, struct
+import hashlib
+import itertools
+import json
+import os
+import struct
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-import numpy as np, pandas as pd
+
+import numpy as np
+import pandas as pd
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 from torchvision.io import decode_png, read_file
 from tqdm.contrib.concurrent import thread_map
-from .labels import IGNORE, ClassTable, UserError, _shorten, cityscapes, classes_file, find_classes, synthia
+
+from hrda_nb.data.labels import (
+    IGNORE,
+    ClassTable,
+    UserError,
+    _shorten,
+    cityscapes,
+    classes_file,
+    find_classes,
+    synthia,
+)
 from .transforms import class_counts
 
 # %% ../../nbs/03_datasets.ipynb #c007
-_unreadable = (OSError, SyntaxError, ValueError, struct.error, RuntimeError, Image.DecompressionBombError)
+_unreadable = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    struct.error,
+    RuntimeError,
+    Image.DecompressionBombError,
+)
 
-def _why(e:Exception) -> str: # "image file is truncated (2 bytes not processed)"
+
+def _why(e: Exception) -> str:  # "image file is truncated (2 bytes not processed)"
     text = getattr(e, "strerror", None) or str(e) or type(e).__name__
     return "not a picture in a known format" if "cannot identify" in text else text.splitlines()[0]
 
-def _upright(image:Image.Image) -> Image.Image:
+
+def _upright(image: Image.Image) -> Image.Image:
     "8-bit RGB, turned as EXIF says"
     ImageOps.exif_transpose(image, in_place=True)
-    if image.mode.startswith("I"): image = Image.fromarray((np.asarray(image)//257).astype(np.uint8))  # 16 bits
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))  # 16 bits
     return image.convert("RGB")
 
-def read_image(path:str|Path) -> Tensor: # (3,H,W) uint8 RGB
+
+def read_image(path: str | Path) -> Tensor:  # (3,H,W) uint8 RGB
     "Read any picture as upright 8-bit RGB; `UserError` names a file that cannot be read"
     try:
-        with Image.open(path) as image: return torch.from_numpy(np.array(_upright(image))).movedim(-1, 0)
-    except _unreadable as e: raise UserError(f"{path}: the picture cannot be read ({_why(e)}); replace or remove it") from None
+        with Image.open(path) as image:
+            return torch.from_numpy(np.array(_upright(image))).movedim(-1, 0)
+    except _unreadable as e:
+        raise UserError(
+            f"{path}: the picture cannot be read ({_why(e)}); replace or remove it"
+        ) from None
 
 # %% ../../nbs/03_datasets.ipynb #c011
-def _png_kind(path:str|Path) -> tuple[int, int]: # bits per channel and colour type (0 grey, 2 RGB, 3 palette, 4 and 6 with alpha); (0, 0) if no PNG
-    with open(path, "rb") as f: head = f.read(26)
+def _png_kind(
+    path: str | Path,
+) -> tuple[
+    int, int
+]:  # bits per channel and colour type (0 grey, 2 RGB, 3 palette, 4 and 6 with alpha); (0, 0) if no PNG
+    with open(path, "rb") as f:
+        head = f.read(26)
     return (head[24], head[25]) if head[:8] == b"\x89PNG\r\n\x1a\n" and len(head) == 26 else (0, 0)
 
-def _samples(grey:np.ndarray, bits:int) -> np.ndarray: # the numbers that stand in the file
-    "Readers stretch grey values of 1, 2 or 4 bits to 0..255; ids must not be stretched"
-    return grey.astype(np.uint8) if grey.dtype == bool else grey//(255//(2**bits - 1)) if bits < 8 else grey
 
-def _red(path:str|Path) -> np.ndarray: # (H,W) uint16 or uint8
+def _samples(grey: np.ndarray, bits: int) -> np.ndarray:  # the numbers that stand in the file
+    "Readers stretch grey values of 1, 2 or 4 bits to 0..255; ids must not be stretched"
+    return (
+        grey.astype(np.uint8)
+        if grey.dtype == bool
+        else grey // (255 // (2**bits - 1))
+        if bits < 8
+        else grey
+    )
+
+
+def _red(path: str | Path) -> np.ndarray:  # (H,W) uint16 or uint8
     "The first channel of a PNG at its full depth"
     return decode_png(read_file(str(path)), mode="UNCHANGED")[0].numpy()
 
-def read_ids(path:str|Path, # a PNG
-             red:bool=False, # the ids are in the first channel of a colour PNG, as SYNTHIA has them
-            ) -> np.ndarray: # (H,W) integers: the raw ids of the file
+
+def read_ids(
+    path: str | Path,  # a PNG
+    red: bool = False,  # the ids are in the first channel of a colour PNG, as SYNTHIA has them
+) -> np.ndarray:  # (H,W) integers: the raw ids of the file
     "Read the raw ids of a label; a coloured label is a `UserError`"
     try:
         bits, colour = _png_kind(path)
-        if red and colour in (2, 6): return _red(path)
+        if red and colour in (2, 6):
+            return _red(path)
         with Image.open(path) as image:
-            if colour in (0, 3) and bits: return _samples(np.array(image), bits if colour == 0 else 8)
+            if colour in (0, 3) and bits:
+                return _samples(np.array(image), bits if colour == 0 else 8)
             kind = f"{image.format} {image.mode}, {bits or 8} bits a channel"
-    except _unreadable as e: raise UserError(f"{path}: the label cannot be read ({_why(e)}); replace it") from None
-    raise UserError(f"{path}: a label must be a PNG with one channel of ids, this is {kind}" + _colour_hint(path, bits))
+    except _unreadable as e:
+        raise UserError(f"{path}: the label cannot be read ({_why(e)}); replace it") from None
+    raise UserError(
+        f"{path}: a label must be a PNG with one channel of ids, this is {kind}"
+        + _colour_hint(path, bits)
+    )
 
-def _colour_hint(path, bits:int) -> str:
-    return "; 16-bit RGB is SYNTHIA's format, open the folder with layout synthia" if bits == 16 else ", a coloured picture; convert its colours to class indices"
+
+def _colour_hint(path, bits: int) -> str:
+    return (
+        "; 16-bit RGB is SYNTHIA's format, open the folder with layout synthia"
+        if bits == 16
+        else ", a coloured picture; convert its colours to class indices"
+    )
 
 # %% ../../nbs/03_datasets.ipynb #c018
-def read_label(path:str|Path,
-               classes:ClassTable,
-               red:bool=False, # see `read_ids`
-              ) -> np.ndarray: # (H,W) uint8: class index, or 255 to ignore
+def read_label(
+    path: str | Path,
+    classes: ClassTable,
+    red: bool = False,  # see `read_ids`
+) -> np.ndarray:  # (H,W) uint8: class index, or 255 to ignore
     "Read a label as class indices; `UserError` names the file and the ids that are not in the table"
-    try: return classes.to_index(read_ids(path, red))
-    except UserError as e: raise UserError(f"{path}: {_label_problem(e, path, classes)}") from None
+    try:
+        return classes.to_index(read_ids(path, red))
+    except UserError as e:
+        raise UserError(f"{path}: {_label_problem(e, path, classes)}") from None
 
-def _label_problem(e:UserError, path:Path|str, classes:ClassTable|None) -> str:
+
+def _label_problem(e: UserError, path: Path | str, classes: ClassTable | None) -> str:
     "The complaint without the path; for a coloured label, whether its colours (but black) are those of the palette"
     text = str(e).removeprefix(f"{path}: ")
-    if classes is None or "a coloured picture" not in text: return text
-    with Image.open(path) as image: rgb = np.array(image.convert("RGB"))
+    if classes is None or "a coloured picture" not in text:
+        return text
+    with Image.open(path) as image:
+        rgb = np.array(image.convert("RGB"))
     same = ((classes.from_colors(rgb) != IGNORE) | (rgb == 0).all(-1)).all()
-    return "a picture in the colours of the palette, but a label holds class indices; convert it with ClassTable.from_colors" if same else text
+    return (
+        "a picture in the colours of the palette, but a label holds class indices; convert it with ClassTable.from_colors"
+        if same
+        else text
+    )
 
 # %% ../../nbs/03_datasets.ipynb #c021
 @dataclass(frozen=True)
 class Layout:
     "Where a data set keeps its files, and how its labels are written"
-    name:str
-    images:str                          # folder of the pictures; {split} stands for train, val, ...
-    labels:str                          # folder of the labels
-    classes:ClassTable|None = None      # its table, unless a classes.json says otherwise
-    endings:tuple[str, str] = ("", "")  # what follows NAME in the file names of picture and label
-    red:bool = False                    # ids in the first of three channels
 
-layouts = {l.name: l for l in (
-    Layout("plain", "images", "labels"), Layout("gta", "images", "labels", cityscapes), Layout("synthia", "RGB", "GT/LABELS", synthia, red=True),
-    Layout("cityscapes", "leftImg8bit/{split}", "gtFine/{split}", cityscapes, ("_leftImg8bit", "_gtFine_labelIds")))}
+    name: str
+    images: str  # folder of the pictures; {split} stands for train, val, ...
+    labels: str  # folder of the labels
+    classes: ClassTable | None = None  # its table, unless a classes.json says otherwise
+    endings: tuple[str, str] = ("", "")  # what follows NAME in the file names of picture and label
+    red: bool = False  # ids in the first of three channels
+
+
+layouts = {
+    l.name: l
+    for l in (
+        Layout("plain", "images", "labels"),
+        Layout("gta", "images", "labels", cityscapes),
+        Layout("synthia", "RGB", "GT/LABELS", synthia, red=True),
+        Layout(
+            "cityscapes",
+            "leftImg8bit/{split}",
+            "gtFine/{split}",
+            cityscapes,
+            ("_leftImg8bit", "_gtFine_labelIds"),
+        ),
+    )
+}
 
 # %% ../../nbs/03_datasets.ipynb #c022
-def _is_gta(labels:Path) -> bool: # its palette has Cityscapes' colours at Cityscapes' raw ids
+def _is_gta(labels: Path) -> bool:  # its palette has Cityscapes' colours at Cityscapes' raw ids
     first = next(iter(sorted(labels.glob("*.png"))), None)
-    if first is None or _png_kind(first)[1] != 3: return False
-    with Image.open(first) as image: palette = np.reshape((image.getpalette() or []) + [0]*768, (-1, 3))
-    return all(tuple(palette[i]) == tuple(cityscapes.palette[c]) for i, c in cityscapes.ids.items() if c in (0, 10, 13))
+    if first is None or _png_kind(first)[1] != 3:
+        return False
+    with Image.open(first) as image:
+        palette = np.reshape((image.getpalette() or []) + [0] * 768, (-1, 3))
+    return all(
+        tuple(palette[i]) == tuple(cityscapes.palette[c])
+        for i, c in cityscapes.ids.items()
+        if c in (0, 10, 13)
+    )
 
-def detect_layout(root:str|Path) -> Layout:
+
+def detect_layout(root: str | Path) -> Layout:
     "Which layout a folder has; plain where nothing speaks for another one"
     root = Path(root)
-    if (root/"leftImg8bit").is_dir() or root.parent.name == "leftImg8bit": return layouts["cityscapes"]
-    if (root/"RGB").is_dir(): return layouts["synthia"]
-    return layouts["gta" if not classes_file(root) and _is_gta(root/"labels") else "plain"]
+    if (root / "leftImg8bit").is_dir() or root.parent.name == "leftImg8bit":
+        return layouts["cityscapes"]
+    if (root / "RGB").is_dir():
+        return layouts["synthia"]
+    return layouts["gta" if not classes_file(root) and _is_gta(root / "labels") else "plain"]
 
 # %% ../../nbs/03_datasets.ipynb #c024
 _suffixes = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 
-def _files(folder:Path, suffixes:set[str]=_suffixes) -> list[Path]: # sorted, hidden ones left out
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file())
 
-def find_splits(root:str|Path) -> list[Path]: # the folder itself, or its splits such as source/train
+def _files(
+    folder: Path, suffixes: set[str] = _suffixes
+) -> list[Path]:  # sorted, hidden ones left out
+    return sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix.lower() in suffixes and not p.name.startswith(".") and p.is_file()
+    )
+
+
+def find_splits(
+    root: str | Path,
+) -> list[Path]:  # the folder itself, or its splits such as source/train
     "All data folders in and under `root`, three levels deep"
     root = Path(root)
-    cities = root if root.name == "leftImg8bit" else root/"leftImg8bit"
-    if cities.is_dir(): return sorted(p for p in cities.iterdir() if p.is_dir())
-    if root.parent.name == "leftImg8bit" or any((root/l.images).is_dir() for l in layouts.values()): return [root]
-    return sorted({p.parent for depth in ("*/", "*/*/", "*/*/*/") for name in ("images", "RGB") for p in root.glob(depth + name) if p.is_dir()})
+    cities = root if root.name == "leftImg8bit" else root / "leftImg8bit"
+    if cities.is_dir():
+        return sorted(p for p in cities.iterdir() if p.is_dir())
+    if root.parent.name == "leftImg8bit" or any(
+        (root / l.images).is_dir() for l in layouts.values()
+    ):
+        return [root]
+    return sorted(
+        {
+            p.parent
+            for depth in ("*/", "*/*/", "*/*/*/")
+            for name in ("images", "RGB")
+            for p in root.glob(depth + name)
+            if p.is_dir()
+        }
+    )
 
-def _choose(root:Path, split:str|None) -> Path: # the folder that holds one split
-    if not root.is_dir(): raise UserError(f"{root}: no such folder; check the path" if not root.exists() else f"{root}: not a folder; name the folder that holds images/")
+
+def _choose(root: Path, split: str | None) -> Path:  # the folder that holds one split
+    if not root.is_dir():
+        raise UserError(
+            f"{root}: no such folder; check the path"
+            if not root.exists()
+            else f"{root}: not a folder; name the folder that holds images/"
+        )
     here = find_splits(root)
-    if not here: raise UserError(f"{root}: no pictures here; expected images/NAME.jpg (and labels/NAME.png), or the layout of Cityscapes, GTA or SYNTHIA")
+    if not here:
+        raise UserError(
+            f"{root}: no pictures here; expected images/NAME.jpg (and labels/NAME.png), or the layout of Cityscapes, GTA or SYNTHIA"
+        )
     fits = [p for p in here if split in (None, p.name) or p == root]
-    if len(fits) == 1: return fits[0]
+    if len(fits) == 1:
+        return fits[0]
     what = f"no data set called {split!r}" if split else "several data sets"
-    raise UserError(f"{root}: {what} here; name one of its folders: {_shorten(p.relative_to(root).as_posix() for p in here)}")
+    raise UserError(
+        f"{root}: {what} here; name one of its folders: {_shorten(p.relative_to(root).as_posix() for p in here)}"
+    )
 
 # %% ../../nbs/03_datasets.ipynb #c025
 @dataclass
-class _Found: # what lies in a data folder, before anybody complains
-    root:Path; layout:Layout; base:Path
-    images:list[Path]; labels:list[Path]; names:list[str] # labels: where each picture's label should be
-    extra:list[Path] # labels without a picture
-    has_labels:bool
+class _Found:  # what lies in a data folder, before anybody complains
+    root: Path
+    layout: Layout
+    base: Path
+    images: list[Path]
+    labels: list[Path]
+    names: list[str]  # labels: where each picture's label should be
+    extra: list[Path]  # labels without a picture
+    has_labels: bool
 
-def _look(root:Path, layout:Layout) -> _Found:
+
+def _look(root: Path, layout: Layout) -> _Found:
     "List the pictures of a data folder and where their labels should be"
     split, base = (root.name, root.parents[1]) if layout.name == "cityscapes" else ("", root)
-    pictures, labels = (base/f.format(split=split) for f in (layout.images, layout.labels))
+    pictures, labels = (base / f.format(split=split) for f in (layout.images, layout.labels))
     images = _files(pictures)
-    names = [p.relative_to(pictures).with_suffix("").as_posix().removesuffix(layout.endings[0]) for p in images]
-    wanted = [labels/f"{n}{layout.endings[1]}.png" for n in names]
+    names = [
+        p.relative_to(pictures).with_suffix("").as_posix().removesuffix(layout.endings[0])
+        for p in images
+    ]
+    wanted = [labels / f"{n}{layout.endings[1]}.png" for n in names]
     there = set(_files(labels, {".png"})) if labels.is_dir() else set()
-    extra = sorted(p for p in there - set(wanted) if p.stem.endswith(layout.endings[1]) and not p.stem.endswith("_labelTrainIds"))
+    extra = sorted(
+        p
+        for p in there - set(wanted)
+        if p.stem.endswith(layout.endings[1]) and not p.stem.endswith("_labelTrainIds")
+    )
     return _Found(root, layout, base, images, wanted, names, extra, bool(there))
 
 # %% ../../nbs/03_datasets.ipynb #c027
 class SegmentationDataset(Dataset):
     "Pictures and, if there are any, their labels; `ds[i]` reads one pair"
-    def __init__(self, root:Path, image_paths:list[Path], label_paths:list[Path]|None, names:list[str], classes:ClassTable|None, layout:Layout):
-        self.root, self.image_paths, self.label_paths, self.names, self.classes, self.layout = root, image_paths, label_paths, names, classes, layout
+
+    def __init__(
+        self,
+        root: Path,
+        image_paths: list[Path],
+        label_paths: list[Path] | None,
+        names: list[str],
+        classes: ClassTable | None,
+        layout: Layout,
+    ):
+        self.root, self.image_paths, self.label_paths, self.names, self.classes, self.layout = (
+            root,
+            image_paths,
+            label_paths,
+            names,
+            classes,
+            layout,
+        )
 
     @property
-    def has_labels(self) -> bool: return self.label_paths is not None
-    def __len__(self) -> int: return len(self.image_paths)
+    def has_labels(self) -> bool:
+        return self.label_paths is not None
+
+    def __len__(self) -> int:
+        return len(self.image_paths)
+
     def __repr__(self) -> str:
         return f"{len(self)} pictures {'with' if self.has_labels else 'without'} labels ({self.layout.name})"
 
-    def image(self, i:int) -> Tensor: return read_image(self.image_paths[i])                       # (3,H,W) uint8
-    def label(self, i:int) -> Tensor: return torch.from_numpy(read_label(self.label_paths[i], self.classes, self.layout.red)) # (H,W) uint8
+    def image(self, i: int) -> Tensor:
+        return read_image(self.image_paths[i])  # (3,H,W) uint8
 
-    def __getitem__(self, i:int) -> dict: # image (3,H,W) uint8 RGB, label (H,W) uint8 (if there are labels), name
+    def label(self, i: int) -> Tensor:
+        return torch.from_numpy(
+            read_label(self.label_paths[i], self.classes, self.layout.red)
+        )  # (H,W) uint8
+
+    def __getitem__(
+        self, i: int
+    ) -> dict:  # image (3,H,W) uint8 RGB, label (H,W) uint8 (if there are labels), name
         sample = dict(image=self.image(i), name=self.names[i])
-        return sample if not self.has_labels else sample | dict(label=_same_size(self.label(i), sample["image"], self.label_paths[i]))
+        return (
+            sample
+            if not self.has_labels
+            else sample
+            | dict(label=_same_size(self.label(i), sample["image"], self.label_paths[i]))
+        )
 
-def _same_size(label:Tensor, image:Tensor, path:Path) -> Tensor:
+
+def _same_size(label: Tensor, image: Tensor, path: Path) -> Tensor:
     (h, w), (H, W) = label.shape, image.shape[-2:]
     turned = "; the picture is turned by its EXIF note" if (h, w) == (W, H) and h != w else ""
-    if (h, w) != (H, W): raise UserError(f"{path}: the label is {w}x{h} but its picture {W}x{H}{turned}; make both the same size")
+    if (h, w) != (H, W):
+        raise UserError(
+            f"{path}: the label is {w}x{h} but its picture {W}x{H}{turned}; make both the same size"
+        )
     return label
 
 # %% ../../nbs/03_datasets.ipynb #c028
-def _check_pairs(found:_Found, labelled:bool):
+def _check_pairs(found: _Found, labelled: bool):
     "Complain about pictures that are missing, ambiguous or without a label"
-    if not found.images: raise UserError(f"{found.root}: no pictures in {found.layout.images}; put them there as jpg or png")
+    if not found.images:
+        raise UserError(
+            f"{found.root}: no pictures in {found.layout.images}; put them there as jpg or png"
+        )
     twice = [n for n, k in Counter(found.names).items() if k > 1]
-    if twice: raise UserError(f"{found.root}: two pictures with one name: {_shorten(twice, 3)}; rename one of them")
+    if twice:
+        raise UserError(
+            f"{found.root}: two pictures with one name: {_shorten(twice, 3)}; rename one of them"
+        )
     lacking = [p for p in found.labels if not p.is_file()] if labelled else []
-    if lacking: raise UserError(f"{found.root}: {_lacking(found, lacking)}; add labels or remove the pictures")
+    if lacking:
+        raise UserError(
+            f"{found.root}: {_lacking(found, lacking)}; add labels or remove the pictures"
+        )
 
-def _lacking(found:_Found, lacking:list[Path]) -> str:
+
+def _lacking(found: _Found, lacking: list[Path]) -> str:
     "Which labels are missing, and what may be the reason"
     other = next(iter(lacking[0].parent.glob(lacking[0].stem + ".*")), None)
-    hint = "" if found.has_labels else f"; {other.name} is there, but a label must be a PNG" if other else "; there are no labels at all"
+    hint = (
+        ""
+        if found.has_labels
+        else f"; {other.name} is there, but a label must be a PNG"
+        if other
+        else "; there are no labels at all"
+    )
     return f"{len(lacking)} of {len(found.images)} pictures have no label, e.g. {lacking[0].relative_to(found.base)} is missing{hint}"
 
 # %% ../../nbs/03_datasets.ipynb #c029
-def open_folder(root:str|Path,
-                classes:ClassTable|str|Path|None=None, # a table or file; None: see `find_classes`
-                labelled:bool|None=None, # True: labels must be there; False: they are not looked at; None: use them if there are any
-                layout:str="auto", # plain, cityscapes, gta, synthia
-                split:str|None=None, # train, val, ... where the folder has several
-               ) -> SegmentationDataset:
+def open_folder(
+    root: str | Path,
+    classes: ClassTable | str | Path | None = None,  # a table or file; None: see `find_classes`
+    labelled: bool
+    | None = None,  # True: labels must be there; False: they are not looked at; None: use them if there are any
+    layout: str = "auto",  # plain, cityscapes, gta, synthia
+    split: str | None = None,  # train, val, ... where the folder has several
+) -> SegmentationDataset:
     "Open a data folder; `UserError` for everything that does not fit"
-    if layout not in ("auto", *layouts): raise UserError(f"layout {layout!r} is unknown; choose auto, {', '.join(layouts)}")
+    if layout not in ("auto", *layouts):
+        raise UserError(f"layout {layout!r} is unknown; choose auto, {', '.join(layouts)}")
     root = _choose(Path(root).expanduser().absolute(), split)
     found = _look(root, detect_layout(root) if layout == "auto" else layouts[layout])
     labelled = found.has_labels if labelled is None else labelled
     _check_pairs(found, labelled)
-    table = find_classes(root, classes, found.layout.classes) if classes or labelled or found.layout.classes or classes_file(root) else None
-    return SegmentationDataset(root, found.images, found.labels if labelled else None, found.names, table, found.layout)
+    table = (
+        find_classes(root, classes, found.layout.classes)
+        if classes or labelled or found.layout.classes or classes_file(root)
+        else None
+    )
+    return SegmentationDataset(
+        root, found.images, found.labels if labelled else None, found.names, table, found.layout
+    )
 
 # %% ../../nbs/03_datasets.ipynb #c039
 _CACHE = "hrda_class_counts.json"
-_stem = lambda file: Path(file).name.removesuffix(".png").removesuffix("_labelTrainIds").removesuffix("_gtFine")
+_stem = lambda file: (
+    Path(file).name.removesuffix(".png").removesuffix("_labelTrainIds").removesuffix("_gtFine")
+)
 
-def read_published_statistics(path:str|Path # `sample_class_stats.json` or `samples_with_class.json`
-                             ) -> dict[str, dict[int, int]]: # name of the picture -> class index -> pixels
+
+def read_published_statistics(
+    path: str | Path,  # `sample_class_stats.json` or `samples_with_class.json`
+) -> dict[str, dict[int, int]]:  # name of the picture -> class index -> pixels
     "Class counts as the published tools of DAFormer and HRDA write them"
     try:
         data, out = json.loads(Path(path).read_text(encoding="utf-8")), {}
-        if isinstance(data, list): return {_stem(d["file"]): {int(c): int(n) for c, n in d.items() if c != "file"} for d in data}
+        if isinstance(data, list):
+            return {
+                _stem(d["file"]): {int(c): int(n) for c, n in d.items() if c != "file"}
+                for d in data
+            }
         for c, files in data.items():
-            for file, n in files: out.setdefault(_stem(file), {})[int(c)] = int(n)
+            for file, n in files:
+                out.setdefault(_stem(file), {})[int(c)] = int(n)
         return out
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as e:
-        raise UserError(f"{path}: not class statistics as the published tools write them ({_why(e)}); remove the file") from None
+        raise UserError(
+            f"{path}: not class statistics as the published tools write them ({_why(e)}); remove the file"
+        ) from None
 
-def _published(ds:SegmentationDataset) -> dict[str, dict[int, int]]: # name -> counts, as far as the file is newer than the label
+
+def _published(
+    ds: SegmentationDataset,
+) -> dict[str, dict[int, int]]:  # name -> counts, as far as the file is newer than the label
     places = {ds.root, ds.root.parents[1]} if ds.layout.name == "cityscapes" else {ds.root}
-    file = next((f for p in places for n in ("sample_class_stats.json", "samples_with_class.json") if (f := p/n).is_file()), None)
+    file = next(
+        (
+            f
+            for p in places
+            for n in ("sample_class_stats.json", "samples_with_class.json")
+            if (f := p / n).is_file()
+        ),
+        None,
+    )
     known = read_published_statistics(file) if file else {}
-    if max((c for d in known.values() for c in d), default=0) >= ds.classes.num_classes: return {}   # of another class table
-    if len({_stem(n) for n in ds.names}) < len(ds): return {}                                        # one name in two folders
-    return {n: known[_stem(n)] for n, p in zip(ds.names, ds.label_paths) if _stem(n) in known and p.stat().st_mtime <= file.stat().st_mtime}
+    if max((c for d in known.values() for c in d), default=0) >= ds.classes.num_classes:
+        return {}  # of another class table
+    if len({_stem(n) for n in ds.names}) < len(ds):
+        return {}  # one name in two folders
+    return {
+        n: known[_stem(n)]
+        for n, p in zip(ds.names, ds.label_paths)
+        if _stem(n) in known and p.stat().st_mtime <= file.stat().st_mtime
+    }
 
 # %% ../../nbs/03_datasets.ipynb #c040
-def write_atomically(path:Path, text:str):
+def write_atomically(path: Path, text: str):
     "Write all of a file or nothing: readers never see half of it"
     part = path.with_name(f"{path.name}.{os.getpid()}")
-    try: part.write_text(text, encoding="utf-8"); os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
-def _cache_files(ds:SegmentationDataset) -> list[Path]: # beside the data (unless marked read-only, also for root), and in the user's cache folder
+
+def _cache_files(
+    ds: SegmentationDataset,
+) -> list[
+    Path
+]:  # beside the data (unless marked read-only, also for root), and in the user's cache folder
     key = hashlib.sha1(str(ds.root.resolve()).encode()).hexdigest()[:16]
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home()/".cache")/"hrda_nb"/f"{key}.json"
-    return [ds.root/_CACHE, user] if ds.root.stat().st_mode & 0o222 else [user]
+    user = (
+        Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hrda_nb" / f"{key}.json"
+    )
+    return [ds.root / _CACHE, user] if ds.root.stat().st_mode & 0o222 else [user]
 
-def _fingerprint(ds:SegmentationDataset) -> str: # of what turns a label file into class indices
+
+def _fingerprint(ds: SegmentationDataset) -> str:  # of what turns a label file into class indices
     d = ds.classes.as_dict()
-    return hashlib.sha1(json.dumps([d["classes"], d.get("ids"), d["ignore_index"], ds.layout.red]).encode()).hexdigest()
+    return hashlib.sha1(
+        json.dumps([d["classes"], d.get("ids"), d["ignore_index"], ds.layout.red]).encode()
+    ).hexdigest()
 
-def _stamp(path:Path) -> list[int]: return [path.stat().st_size, path.stat().st_mtime_ns]
+
+def _stamp(path: Path) -> list[int]:
+    return [path.stat().st_size, path.stat().st_mtime_ns]
 
 # %% ../../nbs/03_datasets.ipynb #c041
-def _load_counts(ds:SegmentationDataset) -> dict[str, dict[int, int]]: # of the labels that have not changed since
+def _load_counts(
+    ds: SegmentationDataset,
+) -> dict[str, dict[int, int]]:  # of the labels that have not changed since
     for file in filter(Path.is_file, _cache_files(ds)):
-        try: cached = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError): continue
-        if cached.get("table") != _fingerprint(ds): continue
+        try:
+            cached = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if cached.get("table") != _fingerprint(ds):
+            continue
         files = cached["files"]
-        return {n: {int(c): k for c, k in files[n][1].items()} for n, p in zip(ds.names, ds.label_paths) if n in files and files[n][0] == _stamp(p)}
+        return {
+            n: {int(c): k for c, k in files[n][1].items()}
+            for n, p in zip(ds.names, ds.label_paths)
+            if n in files and files[n][0] == _stamp(p)
+        }
     return {}
 
-def _save_counts(ds:SegmentationDataset, counts:dict[str, dict[int, int]]):
+
+def _save_counts(ds: SegmentationDataset, counts: dict[str, dict[int, int]]):
     "Beside the data; where that is not allowed, in the user's cache; where that is not allowed either, nowhere"
-    text = json.dumps(dict(table=_fingerprint(ds), files={n: [_stamp(p), counts[n]] for n, p in zip(ds.names, ds.label_paths)}))
+    text = json.dumps(
+        dict(
+            table=_fingerprint(ds),
+            files={n: [_stamp(p), counts[n]] for n, p in zip(ds.names, ds.label_paths)},
+        )
+    )
     for file in _cache_files(ds):
-        try: file.parent.mkdir(parents=True, exist_ok=True); return write_atomically(file, text)
-        except OSError: continue
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            return write_atomically(file, text)
+        except OSError:
+            continue
 
 # %% ../../nbs/03_datasets.ipynb #c042
-def _in_threads(work, items, what:str, progress:bool=True, workers:int|None=None) -> list: # decoding pictures leaves Python's lock, so threads do
-    return thread_map(work, items, max_workers=workers or os.cpu_count(), desc=what, disable=not progress or not len(items), leave=False)
+def _in_threads(
+    work, items, what: str, progress: bool = True, workers: int | None = None
+) -> list:  # decoding pictures leaves Python's lock, so threads do
+    return thread_map(
+        work,
+        items,
+        max_workers=workers or os.cpu_count(),
+        desc=what,
+        disable=not progress or not len(items),
+        leave=False,
+    )
 
-def _count(label:Tensor) -> dict[int, int]: # class index -> pixels, without the ignored ones
+
+def _count(label: Tensor) -> dict[int, int]:  # class index -> pixels, without the ignored ones
     n = class_counts(label)[:IGNORE].tolist()
     return {c: k for c, k in enumerate(n) if k}
 
-def class_statistics(ds:SegmentationDataset, # with labels
-                     progress:bool=True, # show a bar while counting
-                     workers:int|None=None, # threads; all cores if not given
-                    ) -> pd.DataFrame: # (len(ds), K) pixels: one row a picture in the order of `ds`, one column a class
+
+def class_statistics(
+    ds: SegmentationDataset,  # with labels
+    progress: bool = True,  # show a bar while counting
+    workers: int | None = None,  # threads; all cores if not given
+) -> (
+    pd.DataFrame
+):  # (len(ds), K) pixels: one row a picture in the order of `ds`, one column a class
     "Pixels of each class in each label; read from the cache as far as nothing has changed"
-    if not ds.has_labels: raise UserError(f"{ds.root}: class statistics need labels, but there are none")
+    if not ds.has_labels:
+        raise UserError(f"{ds.root}: class statistics need labels, but there are none")
     cached = _load_counts(ds)
     known = cached or _published(ds)
     todo = [i for i, n in enumerate(ds.names) if n not in known]
-    known |= {ds.names[i]: c for i, c in zip(todo, _in_threads(lambda i: _count(ds.label(i)), todo, "counting classes", progress, workers))}
-    if todo or not cached: _save_counts(ds, known)
+    known |= {
+        ds.names[i]: c
+        for i, c in zip(
+            todo,
+            _in_threads(lambda i: _count(ds.label(i)), todo, "counting classes", progress, workers),
+        )
+    }
+    if todo or not cached:
+        _save_counts(ds, known)
     rows = [[known[n].get(c, 0) for c in range(ds.classes.num_classes)] for n in ds.names]
     return pd.DataFrame(rows, index=ds.names, columns=list(ds.classes.names), dtype="int64")
 
 # %% ../../nbs/03_datasets.ipynb #c051
 _leaves = {"vegetation", "tree", "trees", "terrain", "grass"}
 
-def _picture_facts(path:Path) -> tuple[Tensor, dict]: # the picture and what there is to say about it
+
+def _picture_facts(
+    path: Path,
+) -> tuple[Tensor, dict]:  # the picture and what there is to say about it
     image = read_image(path)
-    with Image.open(path) as file: mode = file.mode
+    with Image.open(path) as file:
+        mode = file.mode
     h, w = image.shape[-2:]
     pixels = np.ascontiguousarray(image.movedim(0, -1).numpy())
-    return image, dict(size=f"{w}x{h}", mode=mode, digest=hashlib.sha1(pixels).hexdigest(), top=_red_over_blue(image[:, :max(h//3, 1)]))
+    return image, dict(
+        size=f"{w}x{h}",
+        mode=mode,
+        digest=hashlib.sha1(pixels).hexdigest(),
+        top=_red_over_blue(image[:, : max(h // 3, 1)]),
+    )
 
-def _red_over_blue(pixels:Tensor) -> float: # mean of R - B
+
+def _red_over_blue(pixels: Tensor) -> float:  # mean of R - B
     return (pixels[0].float() - pixels[2].float()).mean().item()
 
 # %% ../../nbs/03_datasets.ipynb #c052
-def _class_of(classes:ClassTable, raw:int) -> int|None: # class index, 255 or None for an unknown id
+def _class_of(
+    classes: ClassTable, raw: int
+) -> int | None:  # class index, 255 or None for an unknown id
     c = int(classes._lut[raw]) if 0 <= raw < 65536 else -1
     return None if c < 0 else c
 
-def _label_facts(path:Path, layout:Layout, classes:ClassTable|None, image:Tensor|None) -> dict: # ids, size, colours of sky and leaves
+
+def _label_facts(
+    path: Path, layout: Layout, classes: ClassTable | None, image: Tensor | None
+) -> dict:  # ids, size, colours of sky and leaves
     ids = read_ids(path, layout.red)
     there, n = np.unique(ids, return_counts=True)
-    facts = dict(label_size=f"{ids.shape[1]}x{ids.shape[0]}", ids=dict(zip(there.tolist(), n.tolist())), tint={})
-    if classes is None or image is None or ids.shape != image.shape[-2:]: return facts
+    facts = dict(
+        label_size=f"{ids.shape[1]}x{ids.shape[0]}",
+        ids=dict(zip(there.tolist(), n.tolist())),
+        tint={},
+    )
+    if classes is None or image is None or ids.shape != image.shape[-2:]:
+        return facts
     for what, names in (("sky", {"sky"}), ("leaves", _leaves)):
-        raw = [i for i in there.tolist() if _class_of(classes, i) in [c for c, n in enumerate(classes.names) if n.lower() in names]]
+        raw = [
+            i
+            for i in there.tolist()
+            if _class_of(classes, i)
+            in [c for c, n in enumerate(classes.names) if n.lower() in names]
+        ]
         mask = torch.from_numpy(np.isin(ids[::4, ::4], raw))
-        if mask.sum() > 20: facts["tint"][what] = _red_over_blue(image[:, ::4, ::4][:, mask])
+        if mask.sum() > 20:
+            facts["tint"][what] = _red_over_blue(image[:, ::4, ::4][:, mask])
     return facts
 
 # %% ../../nbs/03_datasets.ipynb #c053
 @dataclass
-class _Patient: # a data set that is being looked at
-    name:str; found:_Found; classes:ClassTable|None
-    facts:list[dict] = field(default_factory=list) # one a picture: name, size, mode, digest, ids, ...
+class _Patient:  # a data set that is being looked at
+    name: str
+    found: _Found
+    classes: ClassTable | None
+    facts: list[dict] = field(
+        default_factory=list
+    )  # one a picture: name, size, mode, digest, ids, ...
 
-    def __post_init__(self): self.labelled = self.found.has_labels and self.classes is not None
-    def names(self, test) -> list[str]: return [f["name"] for f in self.facts if test(f)]
+    def __post_init__(self):
+        self.labelled = self.found.has_labels and self.classes is not None
 
-def _examine(p:_Patient, i:int) -> dict:
+    def names(self, test) -> list[str]:
+        return [f["name"] for f in self.facts if test(f)]
+
+
+def _examine(p: _Patient, i: int) -> dict:
     "Read one picture and its label; what cannot be read is told as `picture_error`, `label_error`"
     picture, label, image = p.found.images[i], p.found.labels[i], None
     facts = dict(name=p.found.names[i])
-    try: image, seen = _picture_facts(picture); facts |= seen
-    except UserError as e: facts["picture_error"] = str(e).removeprefix(f"{picture}: ")
-    if not p.found.has_labels or not label.is_file(): return facts
-    try: return facts | _label_facts(label, p.found.layout, p.classes, image)
-    except UserError as e: return facts | dict(label_error=_label_problem(e, label, p.classes))
+    try:
+        image, seen = _picture_facts(picture)
+        facts |= seen
+    except UserError as e:
+        facts["picture_error"] = str(e).removeprefix(f"{picture}: ")
+    if not p.found.has_labels or not label.is_file():
+        return facts
+    try:
+        return facts | _label_facts(label, p.found.layout, p.classes, image)
+    except UserError as e:
+        return facts | dict(label_error=_label_problem(e, label, p.classes))
 
-def _pixels(facts:list[dict], classes:ClassTable) -> np.ndarray: # (K,) pixels of each class
+
+def _pixels(facts: list[dict], classes: ClassTable) -> np.ndarray:  # (K,) pixels of each class
     n = np.zeros(256, np.int64)
     for f in facts:
         for raw, k in f.get("ids", {}).items():
-            if (c := _class_of(classes, raw)) is not None: n[c] += k
-    return n[:classes.num_classes]
+            if (c := _class_of(classes, raw)) is not None:
+                n[c] += k
+    return n[: classes.num_classes]
 
 # %% ../../nbs/03_datasets.ipynb #c055
 @dataclass
 class Finding:
     "One thing that the doctor found"
-    level:str # error: spoils a training; warning: look at it
-    where:str # data set
-    what:str
-    files:list[str] = field(default_factory=list) # names of the pictures
 
-    def __str__(self) -> str: return f"{self.level}: {self.where}: {self.what}" + (f" ({_shorten(self.files, 4)})" if self.files else "")
+    level: str  # error: spoils a training; warning: look at it
+    where: str  # data set
+    what: str
+    files: list[str] = field(default_factory=list)  # names of the pictures
 
-def _file_findings(p:_Patient) -> list[tuple]: # level, what, files
+    def __str__(self) -> str:
+        return f"{self.level}: {self.where}: {self.what}" + (
+            f" ({_shorten(self.files, 4)})" if self.files else ""
+        )
+
+
+def _file_findings(p: _Patient) -> list[tuple]:  # level, what, files
     "Files that cannot be read or do not pair"
     errors, found = [], p.found
     for kind in ("picture_error", "label_error"):
-        errors += [(why, p.names(lambda f: f.get(kind) == why)) for why in sorted({f[kind] for f in p.facts if kind in f})]
-    lacking = [(n, path) for n, path in zip(found.names, found.labels) if not path.is_file()] if found.has_labels else []
-    if lacking: errors.append((_lacking(found, [path for _, path in lacking]), [n for n, _ in lacking]))
-    errors.append(("two pictures with one name", [n for n, k in Counter(found.names).items() if k > 1]))
+        errors += [
+            (why, p.names(lambda f: f.get(kind) == why))
+            for why in sorted({f[kind] for f in p.facts if kind in f})
+        ]
+    lacking = (
+        [(n, path) for n, path in zip(found.names, found.labels) if not path.is_file()]
+        if found.has_labels
+        else []
+    )
+    if lacking:
+        errors.append((_lacking(found, [path for _, path in lacking]), [n for n, _ in lacking]))
+    errors.append(
+        ("two pictures with one name", [n for n, k in Counter(found.names).items() if k > 1])
+    )
     odd = p.names(lambda f: "size" in f and "label_size" in f and f["size"] != f["label_size"])
     errors.append((f"{len(odd)} labels have another size than their picture", odd))
-    extra = ("warning", f"{len(found.extra)} labels without a picture are left out", [path.stem for path in found.extra])
-    return [("error", *e) for e in errors if e[1]] + [extra]*bool(found.extra)
+    extra = (
+        "warning",
+        f"{len(found.extra)} labels without a picture are left out",
+        [path.stem for path in found.extra],
+    )
+    return [("error", *e) for e in errors if e[1]] + [extra] * bool(found.extra)
 
 # %% ../../nbs/03_datasets.ipynb #c056
-def _id_findings(p:_Patient) -> list[tuple]:
+def _id_findings(p: _Patient) -> list[tuple]:
     "Ids outside the table, black and empty labels"
     total, index = Counter(), lambda ids: {_class_of(p.classes, i) for i in ids}
-    for f in p.facts: total.update(f.get("ids", {}))
-    unknown = [f"{i} ({n} pixels)" for i, n in sorted(total.items()) if _class_of(p.classes, i) is None]
-    out = [("error", f"label ids outside the class table: {_shorten(unknown)}; it has {p.classes.num_classes} classes", p.names(lambda f: None in index(f.get("ids", ()))))]*bool(unknown)
-    for what, test in (("are black from edge to edge (id 0 only)", lambda ids: set(ids) == {0}), ("hold ignored pixels only", lambda ids: index(ids) == {IGNORE})):
+    for f in p.facts:
+        total.update(f.get("ids", {}))
+    unknown = [
+        f"{i} ({n} pixels)" for i, n in sorted(total.items()) if _class_of(p.classes, i) is None
+    ]
+    out = [
+        (
+            "error",
+            f"label ids outside the class table: {_shorten(unknown)}; it has {p.classes.num_classes} classes",
+            p.names(lambda f: None in index(f.get("ids", ()))),
+        )
+    ] * bool(unknown)
+    for what, test in (
+        ("are black from edge to edge (id 0 only)", lambda ids: set(ids) == {0}),
+        ("hold ignored pixels only", lambda ids: index(ids) == {IGNORE}),
+    ):
         some, all_ = p.names(lambda f: "ids" in f and test(f["ids"])), p.names(lambda f: "ids" in f)
-        if some: out.append(("error" if len(some) == len(all_) else "warning", f"{len(some)} of {len(all_)} labels {what}", some))
+        if some:
+            out.append(
+                (
+                    "error" if len(some) == len(all_) else "warning",
+                    f"{len(some)} of {len(all_)} labels {what}",
+                    some,
+                )
+            )
     return out
 
-def _class_findings(p:_Patient) -> list[tuple]:
+
+def _class_findings(p: _Patient) -> list[tuple]:
     "Classes that never or hardly occur"
     n = _pixels(p.facts, p.classes)
     never = [c for c, k in zip(p.classes.names, n) if not k]
-    tiny = [f"{c} {k/n.sum():.0e}" for c, k in zip(p.classes.names, n) if 0 < k < 1e-4*n.sum()]
-    told = {"classes that never occur": never, "classes with less than a ten-thousandth of the pixels": tiny}
-    return [("warning", f"{what}: {_shorten(which, 20)}", []) for what, which in told.items() if which and n.sum()]
+    tiny = [f"{c} {k / n.sum():.0e}" for c, k in zip(p.classes.names, n) if 0 < k < 1e-4 * n.sum()]
+    told = {
+        "classes that never occur": never,
+        "classes with less than a ten-thousandth of the pixels": tiny,
+    }
+    return [
+        ("warning", f"{what}: {_shorten(which, 20)}", [])
+        for what, which in told.items()
+        if which and n.sum()
+    ]
 
 # %% ../../nbs/03_datasets.ipynb #c057
-def _colour_findings(p:_Patient) -> list[tuple]:
+def _colour_findings(p: _Patient) -> list[tuple]:
     "Is the sky redder than it should be?"
-    tint = {k: np.mean(v) for k in ("sky", "leaves") if (v := [f["tint"][k] for f in p.facts if k in f.get("tint", {})])}
+    tint = {
+        k: np.mean(v)
+        for k in ("sky", "leaves")
+        if (v := [f["tint"][k] for f in p.facts if k in f.get("tint", {})])
+    }
     top = np.mean([f["top"] for f in p.facts if "top" in f] or [0])
     red, limit = (tint.get("sky", 0) - tint.get("leaves", 0), 3) if tint else (top, 6)
     what = "sky and leaves have odd colours" if tint else "the upper third of the pictures is red"
-    return [("warning", f"{what} ({red:.0f} of 255 grey levels): are red and blue exchanged (BGR)?", [])]*bool(red > limit)
+    return [
+        ("warning", f"{what} ({red:.0f} of 255 grey levels): are red and blue exchanged (BGR)?", [])
+    ] * bool(red > limit)
 
-def _overlap_findings(patients:list[_Patient]) -> list[Finding]:
+
+def _overlap_findings(patients: list[_Patient]) -> list[Finding]:
     "Pictures that lie in two data sets, the same pixel by pixel"
     out, seen = [], [{f["digest"]: f["name"] for f in p.facts if "digest" in f} for p in patients]
     for a, b in itertools.combinations(range(len(patients)), 2):
         same = sorted(seen[b][d] for d in seen[a].keys() & seen[b].keys())
         level = "error" if patients[a].labelled and patients[b].labelled else "warning"
         what = f"{len(same)} pictures lie in both; a score on pictures that were trained on means nothing"
-        if same: out.append(Finding(level, f"{patients[a].name} and {patients[b].name}", what, same))
+        if same:
+            out.append(Finding(level, f"{patients[a].name} and {patients[b].name}", what, same))
     return out
 
 # %% ../../nbs/03_datasets.ipynb #c059
 @dataclass
 class Report:
     "What the doctor found; print it, or look at `table`, `classes` and `findings`"
-    table:pd.DataFrame      # one row a data set: layout, pictures, labels, sizes, modes
-    classes:pd.DataFrame    # pixels of each class (rows) in each labelled data set (columns)
-    findings:list[Finding]
-    ids:pd.DataFrame = field(default_factory=pd.DataFrame) # pixels of each raw id, and what the class table makes of it (rows), in each labelled data set (columns)
+
+    table: pd.DataFrame  # one row a data set: layout, pictures, labels, sizes, modes
+    classes: pd.DataFrame  # pixels of each class (rows) in each labelled data set (columns)
+    findings: list[Finding]
+    ids: pd.DataFrame = field(
+        default_factory=pd.DataFrame
+    )  # pixels of each raw id, and what the class table makes of it (rows), in each labelled data set (columns)
 
     @property
-    def ok(self) -> bool: return not any(f.level == "error" for f in self.findings)
+    def ok(self) -> bool:
+        return not any(f.level == "error" for f in self.findings)
 
     def __str__(self) -> str:
         n = Counter(f.level for f in self.findings)
         verdict = f"{'fit for training' if self.ok else 'a training would be spoiled'}: {n['error']} errors, {n['warning']} warnings"
-        shares = "share of the pixels\n" + (self.classes/self.classes.sum()).map("{:.4f}".format).to_string() if len(self.classes) else ""
-        ids = "pixels of each id in the files\n" + self.ids.to_string(max_rows=60, sparsify=False) if len(self.ids) else ""
-        return "\n\n".join(t for t in (self.table.to_string(), ids, shares, "\n".join(map(str, self.findings)), verdict) if t)
+        shares = (
+            "share of the pixels\n"
+            + (self.classes / self.classes.sum()).map("{:.4f}".format).to_string()
+            if len(self.classes)
+            else ""
+        )
+        ids = (
+            "pixels of each id in the files\n" + self.ids.to_string(max_rows=60, sparsify=False)
+            if len(self.ids)
+            else ""
+        )
+        return "\n\n".join(
+            t
+            for t in (
+                self.table.to_string(),
+                ids,
+                shares,
+                "\n".join(map(str, self.findings)),
+                verdict,
+            )
+            if t
+        )
 
 # %% ../../nbs/03_datasets.ipynb #c060
-def _ids(p:_Patient) -> pd.Series: # pixels of each (raw id, name of its class)
-    total, name = Counter(), lambda c: "unknown" if c is None else "ignored" if c == IGNORE else p.classes.names[c]
-    for f in p.facts: total.update(f.get("ids", {}))
-    return pd.Series({(i, name(_class_of(p.classes, i))): n for i, n in sorted(total.items())}, dtype="int64")
+def _ids(p: _Patient) -> pd.Series:  # pixels of each (raw id, name of its class)
+    total, name = (
+        Counter(),
+        lambda c: "unknown" if c is None else "ignored" if c == IGNORE else p.classes.names[c],
+    )
+    for f in p.facts:
+        total.update(f.get("ids", {}))
+    return pd.Series(
+        {(i, name(_class_of(p.classes, i))): n for i, n in sorted(total.items())}, dtype="int64"
+    )
 
-def _row(p:_Patient) -> dict: # of the report's table
-    common = lambda key: _shorten((f"{v} ({k})" for v, k in Counter(f[key] for f in p.facts if key in f).most_common()), 3)
+
+def _row(p: _Patient) -> dict:  # of the report's table
+    common = lambda key: _shorten(
+        (f"{v} ({k})" for v, k in Counter(f[key] for f in p.facts if key in f).most_common()), 3
+    )
     labels = sum(path.is_file() for path in p.found.labels) if p.found.has_labels else "none"
-    return {"data set": p.name, "layout": p.found.layout.name, "pictures": len(p.found.images), "labels": labels, "sizes": common("size"), "modes": common("mode")}
+    return {
+        "data set": p.name,
+        "layout": p.found.layout.name,
+        "pictures": len(p.found.images),
+        "labels": labels,
+        "sizes": common("size"),
+        "modes": common("mode"),
+    }
 
 # %% ../../nbs/03_datasets.ipynb #c061
-def _admit(folder:Path, name:str, classes, layout:str) -> tuple[_Patient, list[tuple]]: # and what is wrong with its class table
+def _admit(
+    folder: Path, name: str, classes, layout: str
+) -> tuple[_Patient, list[tuple]]:  # and what is wrong with its class table
     found = _look(folder, detect_layout(folder) if layout == "auto" else layouts[layout])
-    if not found.has_labels and not classes and not classes_file(folder): return _Patient(name, found, found.layout.classes), []
-    try: return _Patient(name, found, find_classes(folder, classes, found.layout.classes)), []
-    except UserError as e: return _Patient(name, found, None), [("error", str(e), [])]
+    if not found.has_labels and not classes and not classes_file(folder):
+        return _Patient(name, found, found.layout.classes), []
+    try:
+        return _Patient(name, found, find_classes(folder, classes, found.layout.classes)), []
+    except UserError as e:
+        return _Patient(name, found, None), [("error", str(e), [])]
 
-def _findings(p:_Patient) -> list[tuple]:
-    if not p.found.images: return [("error", f"no pictures in {p.found.layout.images}", [])]
-    return _file_findings(p) + (_id_findings(p) + _class_findings(p) if p.labelled else []) + _colour_findings(p)
 
-def _consult(root:Path, classes, layout:str, progress:bool, workers:int|None) -> tuple[list[_Patient], list[Finding]]:
+def _findings(p: _Patient) -> list[tuple]:
+    if not p.found.images:
+        return [("error", f"no pictures in {p.found.layout.images}", [])]
+    return (
+        _file_findings(p)
+        + (_id_findings(p) + _class_findings(p) if p.labelled else [])
+        + _colour_findings(p)
+    )
+
+
+def _consult(
+    root: Path, classes, layout: str, progress: bool, workers: int | None
+) -> tuple[list[_Patient], list[Finding]]:
     "Read every data set in and under `root`"
-    if layout not in ("auto", *layouts): raise UserError(f"layout {layout!r} is unknown; choose auto, {', '.join(layouts)}")
+    if layout not in ("auto", *layouts):
+        raise UserError(f"layout {layout!r} is unknown; choose auto, {', '.join(layouts)}")
     patients, findings = [], []
     for folder in find_splits(root) if root.is_dir() else []:
         name = folder.name if folder == root else folder.relative_to(root).as_posix()
         p, complaints = _admit(folder, name, classes, layout)
-        p.facts = _in_threads(lambda i: _examine(p, i), range(len(p.found.images)), f"reading {name}", progress, workers)
-        patients.append(p); findings += [Finding(l, name, what, files) for l, what, files in complaints + _findings(p)]
-    if not patients: _choose(root, None)                                             # says why there is none
+        p.facts = _in_threads(
+            lambda i: _examine(p, i),
+            range(len(p.found.images)),
+            f"reading {name}",
+            progress,
+            workers,
+        )
+        patients.append(p)
+        findings += [Finding(l, name, what, files) for l, what, files in complaints + _findings(p)]
+    if not patients:
+        _choose(root, None)  # says why there is none
     return patients, findings + _overlap_findings(patients)
 
 # %% ../../nbs/03_datasets.ipynb #c062
-def _report(patients:list[_Patient], findings:list[Finding]) -> Report:
-    pixels = {p.name: pd.Series(_pixels(p.facts, p.classes), p.classes.names) for p in patients if p.labelled}
+def _report(patients: list[_Patient], findings: list[Finding]) -> Report:
+    pixels = {
+        p.name: pd.Series(_pixels(p.facts, p.classes), p.classes.names)
+        for p in patients
+        if p.labelled
+    }
     found = {p.name: ids for p in patients if p.labelled and len(ids := _ids(p))}
-    ids = pd.DataFrame(found).fillna(0).astype("int64").rename_axis(["id", "class"]).sort_index() if found else pd.DataFrame()
-    return Report(pd.DataFrame(map(_row, patients)).set_index("data set"), pd.DataFrame(pixels), findings, ids)
+    ids = (
+        pd.DataFrame(found).fillna(0).astype("int64").rename_axis(["id", "class"]).sort_index()
+        if found
+        else pd.DataFrame()
+    )
+    return Report(
+        pd.DataFrame(map(_row, patients)).set_index("data set"), pd.DataFrame(pixels), findings, ids
+    )
 
-def doctor(root:str|Path, # a data folder, or one above several (source/train, target/val, ...)
-           classes:ClassTable|str|Path|None=None, # see `find_classes`
-           layout:str="auto", # plain, cityscapes, gta, synthia
-           progress:bool=True,
-           workers:int|None=None, # threads; all cores if not given
-          ) -> Report:
+
+def doctor(
+    root: str | Path,  # a data folder, or one above several (source/train, target/val, ...)
+    classes: ClassTable | str | Path | None = None,  # see `find_classes`
+    layout: str = "auto",  # plain, cityscapes, gta, synthia
+    progress: bool = True,
+    workers: int | None = None,  # threads; all cores if not given
+) -> Report:
     "Read all pictures and labels and report what would spoil a training (then `ok` is False) or deserves a look"
-    return _report(*_consult(Path(root).expanduser().absolute(), classes, layout, progress, workers))
+    return _report(
+        *_consult(Path(root).expanduser().absolute(), classes, layout, progress, workers)
+    )
 
 # %% ../../nbs/03_datasets.ipynb #c070
-def prepare(root:str|Path, # as for `doctor`
-            classes:ClassTable|str|Path|None=None, layout:str="auto", progress:bool=True, workers:int|None=None,
-           ) -> Report:
+def prepare(
+    root: str | Path,  # as for `doctor`
+    classes: ClassTable | str | Path | None = None,
+    layout: str = "auto",
+    progress: bool = True,
+    workers: int | None = None,
+) -> Report:
     "Look at the data (`doctor`) and keep the class statistics of every labelled set for the training"
-    patients, findings = _consult(Path(root).expanduser().absolute(), classes, layout, progress, workers)
+    patients, findings = _consult(
+        Path(root).expanduser().absolute(), classes, layout, progress, workers
+    )
     for p in patients:
-        if not p.labelled or any(f.level == "error" and f.where == p.name for f in findings): continue
-        ds = SegmentationDataset(p.found.root, p.found.images, p.found.labels, p.found.names, p.classes, p.found.layout)
-        _save_counts(ds, {f["name"]: {c: int(n) for c, n in enumerate(_pixels([f], p.classes)) if n} for f in p.facts})
+        if not p.labelled or any(f.level == "error" and f.where == p.name for f in findings):
+            continue
+        ds = SegmentationDataset(
+            p.found.root, p.found.images, p.found.labels, p.found.names, p.classes, p.found.layout
+        )
+        _save_counts(
+            ds,
+            {
+                f["name"]: {c: int(n) for c, n in enumerate(_pixels([f], p.classes)) if n}
+                for f in p.facts
+            },
+        )
     return _report(patients, findings)

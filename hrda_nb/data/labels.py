@@ -10,54 +10,69 @@ import json
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+
 import numpy as np
 
 # %% ../../nbs/00_labels.ipynb #c006
-IGNORE = 255 # a label pixel that counts nowhere: not in the loss, not in the metric
+IGNORE = 255  # a label pixel that counts nowhere: not in the loss, not in the metric
+
 
 class UserError(ValueError):
     "A mistake of the user's, told in one line: what is wrong, where, what to do"
-    def __init__(self, message:str):
+
+    def __init__(self, message: str):
         "Of the traceback that a DataLoader's worker process wraps around the message, only the message is kept"
-        super().__init__(message.strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: "))
+        super().__init__(
+            message.strip().splitlines()[-1].removeprefix(f"{UserError.__module__}.UserError: ")
+        )
 
 # %% ../../nbs/00_labels.ipynb #c010
-def _lookup(table) -> np.ndarray: # (65536,) int16: class index, 255, or -1 for an unknown raw id
+def _lookup(table) -> np.ndarray:  # (65536,) int16: class index, 255, or -1 for an unknown raw id
     "The whole table as an array indexed by the raw id"
     lut, k = np.full(65536, -1, np.int16), table.num_classes
     lut[table.ignore_index] = IGNORE
     pairs = enumerate(range(k)) if table.ids is None else table.ids.items()
-    for i, c in pairs: lut[i] = c if c < k else IGNORE
+    for i, c in pairs:
+        lut[i] = c if c < k else IGNORE
     return lut
 
-def _shorten(items, n:int=12) -> str: # "1, 2, 3 and 7 more"
-    items = [str(i) for i in items]
-    return ", ".join(items[:n]) + (f" and {len(items)-n} more" if len(items) > n else "")
 
-def _to_index(self, raw:np.ndarray) -> np.ndarray: # uint8 class indices, 255 to ignore
+def _shorten(items, n: int = 12) -> str:  # "1, 2, 3 and 7 more"
+    items = [str(i) for i in items]
+    return ", ".join(items[:n]) + (f" and {len(items) - n} more" if len(items) > n else "")
+
+
+def _to_index(self, raw: np.ndarray) -> np.ndarray:  # uint8 class indices, 255 to ignore
     "Raw ids of a label file -> class indices; `UserError` names the ids that the table does not know"
     raw = np.asarray(raw)
     index = self._lut.take(raw, mode="clip")
     unknown = raw[(index < 0) | (raw < 0) | (raw > 65535)]
     if len(unknown):
-        raise UserError(f"label ids {_shorten(np.unique(unknown))} are not in the class table ({self.num_classes} classes, "
-                        f"ignore {self.ignore_index}); add them to \"ids\" in classes.json, to ignore them give them {self.ignore_index}")
+        raise UserError(
+            f"label ids {_shorten(np.unique(unknown))} are not in the class table ({self.num_classes} classes, "
+            f'ignore {self.ignore_index}); add them to "ids" in classes.json, to ignore them give them {self.ignore_index}'
+        )
     return index.astype(np.uint8)
 
 # %% ../../nbs/00_labels.ipynb #c012
-def _to_raw(self, index:np.ndarray) -> np.ndarray: # uint8 (uint16 where raw ids exceed 255)
+def _to_raw(self, index: np.ndarray) -> np.ndarray:  # uint8 (uint16 where raw ids exceed 255)
     "Class indices -> raw ids, for files that a benchmark server reads"
     raw = np.full(256, self.ignore_index)
-    for c in range(self.num_classes): raw[c] = next((i for i, v in (self.ids or {}).items() if v == c), c)
+    for c in range(self.num_classes):
+        raw[c] = next((i for i, v in (self.ids or {}).items() if v == c), c)
     return raw[np.asarray(index)].astype(np.uint8 if raw.max() < 256 else np.uint16)
 
-def _colorize(self, label:np.ndarray) -> np.ndarray: # (H,W,3) uint8 RGB
+
+def _colorize(self, label: np.ndarray) -> np.ndarray:  # (H,W,3) uint8 RGB
     "A label as a picture; ignored pixels are black"
     colors = np.zeros((256, 3), np.uint8)
-    colors[:self.num_classes] = self.palette
-    return colors.take(np.asarray(label), axis=0) # three times as fast as colors[label]
+    colors[: self.num_classes] = self.palette
+    return colors.take(np.asarray(label), axis=0)  # three times as fast as colors[label]
 
-def _from_colors(self, rgb:np.ndarray) -> np.ndarray: # (H,W) uint8; 255 where a colour is not in the palette
+
+def _from_colors(
+    self, rgb: np.ndarray
+) -> np.ndarray:  # (H,W) uint8; 255 where a colour is not in the palette
     "A coloured label (H,W,3) as class indices"
     code = lambda x: np.asarray(x, np.int64) @ [65536, 256, 1]
     colors, order = np.unique(code(self.palette), return_index=True)
@@ -65,119 +80,231 @@ def _from_colors(self, rgb:np.ndarray) -> np.ndarray: # (H,W) uint8; 255 where a
     return np.where(colors[at] == code(rgb), order[at], IGNORE).astype(np.uint8)
 
 # %% ../../nbs/00_labels.ipynb #c014
-def _names_problem(names, things) -> str|None:
-    twice, unknown = sorted({n for n in names if names.count(n) > 1}), [t for t in things if t not in names]
-    if not 1 <= len(names) <= 255: return f"{len(names)} classes; a table has 1 to 255"
-    if twice: return f"class names must differ, but {_shorten(twice)} occurs twice"
-    if unknown: return f"things {_shorten(unknown)} not among the classes {_shorten(names)}"
+def _names_problem(names, things) -> str | None:
+    twice, unknown = (
+        sorted({n for n in names if names.count(n) > 1}),
+        [t for t in things if t not in names],
+    )
+    if not 1 <= len(names) <= 255:
+        return f"{len(names)} classes; a table has 1 to 255"
+    if twice:
+        return f"class names must differ, but {_shorten(twice)} occurs twice"
+    if unknown:
+        return f"things {_shorten(unknown)} not among the classes {_shorten(names)}"
 
-def _palette_problem(k:int, palette) -> str|None:
-    if len(palette) != k or any(len(p) != 3 for p in palette): return f"palette has {len(palette)} colours for {k} classes; give one [r,g,b] per class"
-    if any(not 0 <= v <= 255 or v != int(v) for p in palette for v in p): return "palette values must be whole numbers 0..255"
 
-def _ids_problem(k:int, ids:dict|None, ignore:int) -> str|None:
-    if not 0 <= ignore <= 65535: return f"ignore_index {ignore} must lie in 0..65535 (255 is usual)"
-    if ids is None: return f"ignore_index {ignore} is also a class index (0..{k-1}); use 255" if ignore < k else None
-    odd = [f"{i}: {c}" for i, c in ids.items() if not (0 <= i <= 65535 and (0 <= c < k or c in (IGNORE, ignore)))]
-    if odd: return f"ids {_shorten(odd)} point outside: raw ids are 0..65535, classes 0..{k-1} or {ignore} to ignore"
+def _palette_problem(k: int, palette) -> str | None:
+    if len(palette) != k or any(len(p) != 3 for p in palette):
+        return f"palette has {len(palette)} colours for {k} classes; give one [r,g,b] per class"
+    if any(not 0 <= v <= 255 or v != int(v) for p in palette for v in p):
+        return "palette values must be whole numbers 0..255"
+
+
+def _ids_problem(k: int, ids: dict | None, ignore: int) -> str | None:
+    if not 0 <= ignore <= 65535:
+        return f"ignore_index {ignore} must lie in 0..65535 (255 is usual)"
+    if ids is None:
+        return (
+            f"ignore_index {ignore} is also a class index (0..{k - 1}); use 255"
+            if ignore < k
+            else None
+        )
+    odd = [
+        f"{i}: {c}"
+        for i, c in ids.items()
+        if not (0 <= i <= 65535 and (0 <= c < k or c in (IGNORE, ignore)))
+    ]
+    if odd:
+        return f"ids {_shorten(odd)} point outside: raw ids are 0..65535, classes 0..{k - 1} or {ignore} to ignore"
 
 # %% ../../nbs/00_labels.ipynb #c016
 @dataclass(frozen=True, eq=False)
 class ClassTable:
     "Names, colours and raw ids of the classes; raises `UserError` when they do not fit together"
-    names:tuple[str, ...]           # K class names
-    palette:np.ndarray              # (K,3) uint8, RGB
-    things:tuple[str, ...] = ()     # names of the countable classes (cars, people), for the feature distance
-    ids:dict[int, int]|None = None  # raw id -> class index, or 255; None: label files hold class indices already
-    ignore_index:int = IGNORE       # raw value of "ignore" in the files; in memory it is always 255
+
+    names: tuple[str, ...]  # K class names
+    palette: np.ndarray  # (K,3) uint8, RGB
+    things: tuple[
+        str, ...
+    ] = ()  # names of the countable classes (cars, people), for the feature distance
+    ids: dict[int, int] | None = (
+        None  # raw id -> class index, or 255; None: label files hold class indices already
+    )
+    ignore_index: int = IGNORE  # raw value of "ignore" in the files; in memory it is always 255
 
     def __post_init__(self):
         k, fields = len(self.names), dict(names=tuple(self.names), things=tuple(self.things))
-        problem = _names_problem(**fields) or _palette_problem(k, self.palette) or _ids_problem(k, self.ids, self.ignore_index)
-        if problem: raise UserError(f"class table: {problem}")
-        for f, v in fields.items(): object.__setattr__(self, f, v)
+        problem = (
+            _names_problem(**fields)
+            or _palette_problem(k, self.palette)
+            or _ids_problem(k, self.ids, self.ignore_index)
+        )
+        if problem:
+            raise UserError(f"class table: {problem}")
+        for f, v in fields.items():
+            object.__setattr__(self, f, v)
         object.__setattr__(self, "palette", np.array(self.palette, np.uint8))
 
     @property
-    def num_classes(self) -> int: return len(self.names)
+    def num_classes(self) -> int:
+        return len(self.names)
+
     @property
-    def thing_ids(self) -> list[int]: return [self.names.index(t) for t in self.things]
+    def thing_ids(self) -> list[int]:
+        return [self.names.index(t) for t in self.things]
+
     @cached_property
-    def _lut(self) -> np.ndarray: return _lookup(self)
+    def _lut(self) -> np.ndarray:
+        return _lookup(self)
+
     to_index, to_raw, colorize, from_colors = _to_index, _to_raw, _colorize, _from_colors
-    def __eq__(self, other) -> bool: return isinstance(other, ClassTable) and self.as_dict() == other.as_dict()
+
+    def __eq__(self, other) -> bool:
+        return isinstance(other, ClassTable) and self.as_dict() == other.as_dict()
 
 # %% ../../nbs/00_labels.ipynb #c023
-def _as_dict(self:ClassTable) -> dict:
+def _as_dict(self: ClassTable) -> dict:
     "The table in the layout of `classes.json`"
-    d = dict(classes=list(self.names), palette=self.palette.tolist(), ignore_index=self.ignore_index, things=list(self.things))
+    d = dict(
+        classes=list(self.names),
+        palette=self.palette.tolist(),
+        ignore_index=self.ignore_index,
+        things=list(self.things),
+    )
     return d if self.ids is None else d | dict(ids={str(i): int(c) for i, c in self.ids.items()})
 
-def _to_json(self:ClassTable, path:str|Path): # written as one `classes.json`
+
+def _to_json(self: ClassTable, path: str | Path):  # written as one `classes.json`
     Path(path).write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
 
-def _fields(d:dict) -> dict:
+
+def _fields(d: dict) -> dict:
     "`classes.json` -> arguments of `ClassTable`; KeyError, TypeError and ValueError tell what is odd"
     ids = d.get("ids")
-    if not all(isinstance(n, str) for n in d["classes"]): raise TypeError('"classes" must be a list of names')
-    return dict(names=tuple(d["classes"]), palette=[list(p) for p in d["palette"]], things=tuple(d.get("things", ())),
-                ids=None if ids is None else {int(i): int(c) for i, c in ids.items()}, ignore_index=int(d.get("ignore_index", IGNORE)))
+    if not all(isinstance(n, str) for n in d["classes"]):
+        raise TypeError('"classes" must be a list of names')
+    return dict(
+        names=tuple(d["classes"]),
+        palette=[list(p) for p in d["palette"]],
+        things=tuple(d.get("things", ())),
+        ids=None if ids is None else {int(i): int(c) for i, c in ids.items()},
+        ignore_index=int(d.get("ignore_index", IGNORE)),
+    )
 
 # %% ../../nbs/00_labels.ipynb #c024
-def _from_dict(d:dict, # the layout of `classes.json`
-              where:str="class table", # named in the error
-             ) -> ClassTable:
+def _from_dict(
+    d: dict,  # the layout of `classes.json`
+    where: str = "class table",  # named in the error
+) -> ClassTable:
     "The table told by a dictionary; `UserError` says what is missing or odd"
-    if not isinstance(d, dict): raise UserError(f'{where}: expected {{"classes": [...], "palette": [...]}}, found a {type(d).__name__}')
-    if lacking := [f for f in ("classes", "palette") if f not in d]: raise UserError(f'{where}: "{lacking[0]}" is missing')
-    try: return ClassTable(**_fields(d))
-    except UserError as e: raise UserError(f"{where}: {e}".replace(": class table", "")) from None
-    except (TypeError, ValueError, AttributeError) as e: raise UserError(f"{where}: {e}") from None
+    if not isinstance(d, dict):
+        raise UserError(
+            f'{where}: expected {{"classes": [...], "palette": [...]}}, found a {type(d).__name__}'
+        )
+    if lacking := [f for f in ("classes", "palette") if f not in d]:
+        raise UserError(f'{where}: "{lacking[0]}" is missing')
+    try:
+        return ClassTable(**_fields(d))
+    except UserError as e:
+        raise UserError(f"{where}: {e}".replace(": class table", "")) from None
+    except (TypeError, ValueError, AttributeError) as e:
+        raise UserError(f"{where}: {e}") from None
 
-def _from_json(path:str|Path) -> ClassTable:
+
+def _from_json(path: str | Path) -> ClassTable:
     "Reads a `classes.json`; raises `UserError` with the file's name"
-    try: return _from_dict(json.loads(Path(path).read_text(encoding="utf-8-sig")), str(path))
-    except json.JSONDecodeError as e: raise UserError(f"{path}: not valid JSON, {e.msg} in line {e.lineno} column {e.colno}") from None
-    except UnicodeDecodeError: raise UserError(f"{path}: not a text file in UTF-8") from None
-    except OSError as e: raise UserError(f"{path}: cannot be read ({e.strerror}); give a classes.json") from None
+    try:
+        return _from_dict(json.loads(Path(path).read_text(encoding="utf-8-sig")), str(path))
+    except json.JSONDecodeError as e:
+        raise UserError(
+            f"{path}: not valid JSON, {e.msg} in line {e.lineno} column {e.colno}"
+        ) from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file in UTF-8") from None
+    except OSError as e:
+        raise UserError(f"{path}: cannot be read ({e.strerror}); give a classes.json") from None
+
 
 ClassTable.as_dict, ClassTable.to_json = _as_dict, _to_json
 ClassTable.from_dict, ClassTable.from_json = staticmethod(_from_dict), staticmethod(_from_json)
 
 # %% ../../nbs/00_labels.ipynb #c028
-_street = [ # name, colour, raw id of Cityscapes and GTA, raw id of SYNTHIA
-    ("road", (128, 64, 128), 7, 3), ("sidewalk", (244, 35, 232), 8, 4), ("building", (70, 70, 70), 11, 2),
-    ("wall", (102, 102, 156), 12, 21), ("fence", (190, 153, 153), 13, 5), ("pole", (153, 153, 153), 17, 7),
-    ("traffic light", (250, 170, 30), 19, 15), ("traffic sign", (220, 220, 0), 20, 9), ("vegetation", (107, 142, 35), 21, 6),
-    ("terrain", (152, 251, 152), 22, 16), ("sky", (70, 130, 180), 23, 1), ("person", (220, 20, 60), 24, 10),
-    ("rider", (255, 0, 0), 25, 17), ("car", (0, 0, 142), 26, 8), ("truck", (0, 0, 70), 27, 18),
-    ("bus", (0, 60, 100), 28, 19), ("train", (0, 80, 100), 31, 20), ("motorcycle", (0, 0, 230), 32, 12), ("bicycle", (119, 11, 32), 33, 11)]
-_things = ("traffic light", "traffic sign", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle")
+_street = [  # name, colour, raw id of Cityscapes and GTA, raw id of SYNTHIA
+    ("road", (128, 64, 128), 7, 3),
+    ("sidewalk", (244, 35, 232), 8, 4),
+    ("building", (70, 70, 70), 11, 2),
+    ("wall", (102, 102, 156), 12, 21),
+    ("fence", (190, 153, 153), 13, 5),
+    ("pole", (153, 153, 153), 17, 7),
+    ("traffic light", (250, 170, 30), 19, 15),
+    ("traffic sign", (220, 220, 0), 20, 9),
+    ("vegetation", (107, 142, 35), 21, 6),
+    ("terrain", (152, 251, 152), 22, 16),
+    ("sky", (70, 130, 180), 23, 1),
+    ("person", (220, 20, 60), 24, 10),
+    ("rider", (255, 0, 0), 25, 17),
+    ("car", (0, 0, 142), 26, 8),
+    ("truck", (0, 0, 70), 27, 18),
+    ("bus", (0, 60, 100), 28, 19),
+    ("train", (0, 80, 100), 31, 20),
+    ("motorcycle", (0, 0, 230), 32, 12),
+    ("bicycle", (119, 11, 32), 33, 11),
+]
+_things = (
+    "traffic light",
+    "traffic sign",
+    "person",
+    "rider",
+    "car",
+    "truck",
+    "bus",
+    "train",
+    "motorcycle",
+    "bicycle",
+)
 
-def _street_table(column:int, last:int) -> ClassTable:
+
+def _street_table(column: int, last: int) -> ClassTable:
     "The 19 classes with the raw ids of one data set; ids up to `last` that are not scored are ignored"
     ids = {row[column]: c for c, row in enumerate(_street)}
     names, palette = zip(*[row[:2] for row in _street])
-    return ClassTable(names, palette, _things, ids | {i: IGNORE for i in range(last + 1) if i not in ids})
+    return ClassTable(
+        names, palette, _things, ids | {i: IGNORE for i in range(last + 1) if i not in ids}
+    )
 
-cityscapes = _street_table(2, 34)                                # raw ids of Cityscapes (0..33) and GTA (0..34)
-synthia = _street_table(3, 22)                                   # raw ids of SYNTHIA-RAND-CITYSCAPES
-synthia16 = [i for i in range(19) if i not in (9, 14, 16)]       # without terrain, truck, train
-synthia13 = [i for i in synthia16 if i not in (3, 4, 5)]         # and without wall, fence, pole
+
+cityscapes = _street_table(2, 34)  # raw ids of Cityscapes (0..33) and GTA (0..34)
+synthia = _street_table(3, 22)  # raw ids of SYNTHIA-RAND-CITYSCAPES
+synthia16 = [i for i in range(19) if i not in (9, 14, 16)]  # without terrain, truck, train
+synthia13 = [i for i in synthia16 if i not in (3, 4, 5)]  # and without wall, fence, pole
 
 # %% ../../nbs/00_labels.ipynb #c035
-def classes_file(folder:str|Path) -> Path|None:
+def classes_file(folder: str | Path) -> Path | None:
     "The nearest `classes.json`: in the folder or one of its two parents"
     folder = Path(folder).absolute()
-    return next((f for place in (folder, *folder.parents[:2]) if (f := place/"classes.json").is_file()), None)
+    return next(
+        (f for place in (folder, *folder.parents[:2]) if (f := place / "classes.json").is_file()),
+        None,
+    )
 
-def find_classes(folder:str|Path, # a data folder, e.g. `source/train`
-                 explicit:str|Path|ClassTable|None=None, # a table or a `classes.json` that wins over everything found
-                 default:ClassTable|None=None, # when nothing is found
-                ) -> ClassTable:
+
+def find_classes(
+    folder: str | Path,  # a data folder, e.g. `source/train`
+    explicit: str
+    | Path
+    | ClassTable
+    | None = None,  # a table or a `classes.json` that wins over everything found
+    default: ClassTable | None = None,  # when nothing is found
+) -> ClassTable:
     "The class table of a data folder; `UserError` if there is none"
-    if isinstance(explicit, ClassTable): return explicit
-    if explicit is not None: return _from_json(explicit)
-    if found := classes_file(folder): return _from_json(found)
-    if default is None: raise UserError(f"{folder}: no classes.json here or in the two folders above; write one or name it with --classes FILE")
+    if isinstance(explicit, ClassTable):
+        return explicit
+    if explicit is not None:
+        return _from_json(explicit)
+    if found := classes_file(folder):
+        return _from_json(found)
+    if default is None:
+        raise UserError(
+            f"{folder}: no classes.json here or in the two folders above; write one or name it with --classes FILE"
+        )
     return default

@@ -10,151 +10,249 @@ __all__ = ['rcs_probabilities', 'RareClassSampling', 'RareClassSampler', 'distur
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-import numpy as np, pandas as pd
+
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
 from .datasets import SegmentationDataset, class_statistics
 from .labels import UserError
-from .transforms import (Box, ColorJitter, crop, fit_size, flip, gaussian_blur, margin_mask, pad, random_box, resize, to_float, varied_box)
+from hrda_nb.data.transforms import (
+    Box,
+    ColorJitter,
+    crop,
+    fit_size,
+    flip,
+    gaussian_blur,
+    margin_mask,
+    pad,
+    random_box,
+    resize,
+    to_float,
+    varied_box,
+)
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c008
-def rcs_probabilities(counts:Tensor|np.ndarray, # (K,) pixels of each class in the whole source
-                      temperature:float=0.01, # T
-                     ) -> tuple[list[int], Tensor]: # classes that occur, rarest first, and their probabilities (float32, as published)
+def rcs_probabilities(
+    counts: Tensor | np.ndarray,  # (K,) pixels of each class in the whole source
+    temperature: float = 0.01,  # T
+) -> tuple[
+    list[int], Tensor
+]:  # classes that occur, rarest first, and their probabilities (float32, as published)
     "P(c) of rare class sampling (DAFormer)"
     n = torch.as_tensor(counts)
     classes = [c for c in n.argsort(stable=True).tolist() if n[c] > 0]
-    frequency = n[classes]/n.sum()
-    return classes, torch.softmax((1 - frequency)/temperature, 0)
+    frequency = n[classes] / n.sum()
+    return classes, torch.softmax((1 - frequency) / temperature, 0)
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c014
 @dataclass(frozen=True)
 class RareClassSampling:
     "Settings of rare class sampling; the published ones of HRDA (DAFormer: min_crop_ratio 0.5)"
-    temperature:float = 0.01   # T: the lower, the more the rarest classes dominate
-    min_pixels:int = 3000      # a picture is a candidate with more pixels of the class than this, counted before any resizing
-    min_crop_ratio:float = 2.0 # the crop has to show more than `min_pixels*min_crop_ratio` pixels of it
-    redraws:int = 10           # of a crop that does not; the last one is taken as it comes
+
+    temperature: float = 0.01  # T: the lower, the more the rarest classes dominate
+    min_pixels: int = 3000  # a picture is a candidate with more pixels of the class than this, counted before any resizing
+    min_crop_ratio: float = (
+        2.0  # the crop has to show more than `min_pixels*min_crop_ratio` pixels of it
+    )
+    redraws: int = 10  # of a crop that does not; the last one is taken as it comes
+
 
 class RareClassSampler:
     "Draws a class and a picture that shows it; raises `UserError` if nothing is labelled"
-    def __init__(self, counts:pd.DataFrame|np.ndarray, config:RareClassSampling=RareClassSampling()): # counts (N,K): pixels of each class in each picture
-        counts = np.asarray(counts)
-        if not counts.sum(): raise UserError("the labels hold no class at all, only ignored pixels; rare class sampling has nothing to draw (see hrda doctor)")
-        self.classes, p = rcs_probabilities(counts.sum(0), config.temperature)
-        self.probabilities = p.double().numpy()/p.double().sum().item()
-        enough = [np.flatnonzero(counts[:, c] > config.min_pixels) for c in self.classes]
-        self.candidates = {c: e if len(e) else np.flatnonzero(counts[:, c]) for c, e in zip(self.classes, enough)}
 
-    def draw(self, rng:np.random.Generator) -> tuple[int, int]: # class and index of the picture
+    def __init__(
+        self, counts: pd.DataFrame | np.ndarray, config: RareClassSampling = RareClassSampling()
+    ):  # counts (N,K): pixels of each class in each picture
+        counts = np.asarray(counts)
+        if not counts.sum():
+            raise UserError(
+                "the labels hold no class at all, only ignored pixels; rare class sampling has nothing to draw (see hrda doctor)"
+            )
+        self.classes, p = rcs_probabilities(counts.sum(0), config.temperature)
+        self.probabilities = p.double().numpy() / p.double().sum().item()
+        enough = [np.flatnonzero(counts[:, c] > config.min_pixels) for c in self.classes]
+        self.candidates = {
+            c: e if len(e) else np.flatnonzero(counts[:, c]) for c, e in zip(self.classes, enough)
+        }
+
+    def draw(self, rng: np.random.Generator) -> tuple[int, int]:  # class and index of the picture
         c = self.classes[rng.choice(len(self.classes), p=self.probabilities)]
         return c, int(rng.choice(self.candidates[c]))
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c019
 class _Stream(Dataset):
     "An endless sequence of crops; `stream[i]` is a function of the seed and i alone"
-    def __init__(self, ds:SegmentationDataset, # pictures
-                 crop_size:tuple[int, int], # (h, w) of a sample in pixels
-                 size:tuple[int, int]|None=None, # pictures are first resized to fit into (H, W), keeping their ratio; None: as they are
-                 scale:tuple[float, float]=(1., 1.), # and then by a random factor from this range
-                 flip:float=0.5, # probability of mirroring
-                 seed:int=0):
-        self.ds, self.crop_size, self.size, self.scale, self.flip, self.seed = ds, tuple(crop_size), size, scale, flip, seed
 
-    def __iter__(self) -> Iterator[dict]: return map(self.__getitem__, itertools.count())
-    def _rng(self, i:int, stream:int) -> np.random.Generator: return np.random.default_rng([self.seed, stream, i])
+    def __init__(
+        self,
+        ds: SegmentationDataset,  # pictures
+        crop_size: tuple[int, int],  # (h, w) of a sample in pixels
+        size: tuple[int, int]
+        | None = None,  # pictures are first resized to fit into (H, W), keeping their ratio; None: as they are
+        scale: tuple[float, float] = (1.0, 1.0),  # and then by a random factor from this range
+        flip: float = 0.5,  # probability of mirroring
+        seed: int = 0,
+    ):
+        self.ds, self.crop_size, self.size, self.scale, self.flip, self.seed = (
+            ds,
+            tuple(crop_size),
+            size,
+            scale,
+            flip,
+            seed,
+        )
 
-    def _resized(self, sample:dict, rng:np.random.Generator) -> dict:
+    def __iter__(self) -> Iterator[dict]:
+        return map(self.__getitem__, itertools.count())
+
+    def _rng(self, i: int, stream: int) -> np.random.Generator:
+        return np.random.default_rng([self.seed, stream, i])
+
+    def _resized(self, sample: dict, rng: np.random.Generator) -> dict:
         "As stored -> `size` -> times a factor drawn from `scale`, in one step"
         size = sample["image"].shape[-2:]
         size = fit_size(size, self.size) if self.size else size
         factor = rng.uniform(*self.scale)
-        return resize(sample, tuple(max(round(n*factor), 1) for n in size))
+        return resize(sample, tuple(max(round(n * factor), 1) for n in size))
 
-    def _finished(self, sample:dict, box:Box, rng:np.random.Generator) -> dict:
+    def _finished(self, sample: dict, box: Box, rng: np.random.Generator) -> dict:
         "Only what is inside the box becomes float"
         sample = crop(sample, box)
         return pad(to_float(flip(sample) if rng.random() < self.flip else sample), self.crop_size)
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c021
-def disturb(image:Tensor, # (3,h,w) in [0,1]
-            rng:np.random.Generator,
-           ) -> Tensor:
+def disturb(
+    image: Tensor,  # (3,h,w) in [0,1]
+    rng: np.random.Generator,
+) -> Tensor:
     "Colour jitter (4 of 5 pictures), then blur (every other one), in the strength of DACS"
-    if rng.random() < 0.8: image = ColorJitter.draw(rng)(image)
+    if rng.random() < 0.8:
+        image = ColorJitter.draw(rng)(image)
     return gaussian_blur(image, rng.uniform(0.15, 1.15)) if rng.random() < 0.5 else image
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c022
-def rare_class_box(label:Tensor, # (H,W) of the whole picture
-                   c:int, # class that the crop has to show
-                   crop_size:tuple[int, int], # (h,w) in pixels
-                   rng:np.random.Generator,
-                   rcs:RareClassSampling=RareClassSampling(),
-                   max_ratio:float|None=0.75, # see `varied_box`
-                  ) -> Box:
+def rare_class_box(
+    label: Tensor,  # (H,W) of the whole picture
+    c: int,  # class that the crop has to show
+    crop_size: tuple[int, int],  # (h,w) in pixels
+    rng: np.random.Generator,
+    rcs: RareClassSampling = RareClassSampling(),
+    max_ratio: float | None = 0.75,  # see `varied_box`
+) -> Box:
     "A varied box, drawn again until it shows more than `min_pixels*min_crop_ratio` pixels of the class"
     for _ in range(rcs.redraws):
         y1, y2, x1, x2 = box = varied_box(label, crop_size, rng, max_ratio)
-        if (label[y1:y2, x1:x2] == c).sum() > rcs.min_pixels*rcs.min_crop_ratio: return box
+        if (label[y1:y2, x1:x2] == c).sum() > rcs.min_pixels * rcs.min_crop_ratio:
+            return box
     return varied_box(label, crop_size, rng, max_ratio)
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c025
 class SourceStream(_Stream):
     "Labelled crops `dict(image, label, name)`, drawn for rare classes if `rcs` is given"
-    def __init__(self, ds:SegmentationDataset, crop_size:tuple[int, int],
-                 rcs:RareClassSampling|None=RareClassSampling(), # None: pictures are drawn evenly
-                 max_ratio:float|None=0.75, # share of a crop that no class may reach, see `varied_box`
-                 augment:bool=False, # jitter and blur the source too
-                 counts:pd.DataFrame|None=None, # class statistics, counted (or read from the cache) if not given
-                 **kwargs): # size, scale, flip, seed
-        super().__init__(ds, crop_size, **kwargs)
-        if not ds.has_labels: raise UserError(f"{ds.root}: the source needs labels, but there are none; add labels/NAME.png")
-        self.rcs, self.max_ratio, self.augment = rcs, max_ratio, augment
-        self.sampler = RareClassSampler(class_statistics(ds) if counts is None else counts, rcs) if rcs else None
 
-    def __getitem__(self, i:int) -> dict: # image (3,h,w) float in [0,1], label (h,w) int64, name
+    def __init__(
+        self,
+        ds: SegmentationDataset,
+        crop_size: tuple[int, int],
+        rcs: RareClassSampling | None = RareClassSampling(),  # None: pictures are drawn evenly
+        max_ratio: float | None = 0.75,  # share of a crop that no class may reach, see `varied_box`
+        augment: bool = False,  # jitter and blur the source too
+        counts: pd.DataFrame
+        | None = None,  # class statistics, counted (or read from the cache) if not given
+        **kwargs,
+    ):  # size, scale, flip, seed
+        super().__init__(ds, crop_size, **kwargs)
+        if not ds.has_labels:
+            raise UserError(
+                f"{ds.root}: the source needs labels, but there are none; add labels/NAME.png"
+            )
+        self.rcs, self.max_ratio, self.augment = rcs, max_ratio, augment
+        self.sampler = (
+            RareClassSampler(class_statistics(ds) if counts is None else counts, rcs)
+            if rcs
+            else None
+        )
+
+    def __getitem__(self, i: int) -> dict:  # image (3,h,w) float in [0,1], label (h,w) int64, name
         rng = self._rng(i, 0)
         c, k = self.sampler.draw(rng) if self.sampler else (None, int(rng.integers(len(self.ds))))
         sample = self._resized(self.ds[k], rng)
-        if self.rcs: box = rare_class_box(sample["label"], c, self.crop_size, rng, self.rcs, self.max_ratio)
-        else: box = varied_box(sample["label"], self.crop_size, rng, self.max_ratio)
+        if self.rcs:
+            box = rare_class_box(sample["label"], c, self.crop_size, rng, self.rcs, self.max_ratio)
+        else:
+            box = varied_box(sample["label"], self.crop_size, rng, self.max_ratio)
         sample = self._finished(sample, box, rng)
         return sample | dict(image=disturb(sample["image"], rng)) if self.augment else sample
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c027
 class TargetStream(_Stream):
     "Unlabelled crops `dict(image, valid, name)`, drawn evenly; labels are not read even if there are any"
-    def __init__(self, ds:SegmentationDataset, crop_size:tuple[int, int],
-                 margins:tuple[int, int, int, int]=(0, 0, 0, 0), # top, bottom, left, right in pixels of the stored picture: not believed
-                 **kwargs): # size, scale, flip, seed
+
+    def __init__(
+        self,
+        ds: SegmentationDataset,
+        crop_size: tuple[int, int],
+        margins: tuple[int, int, int, int] = (
+            0,
+            0,
+            0,
+            0,
+        ),  # top, bottom, left, right in pixels of the stored picture: not believed
+        **kwargs,
+    ):  # size, scale, flip, seed
         super().__init__(ds, crop_size, **kwargs)
         self.margins = margins
 
-    def __getitem__(self, i:int) -> dict: # image (3,h,w) float in [0,1], valid (h,w) float, name
+    def __getitem__(self, i: int) -> dict:  # image (3,h,w) float in [0,1], valid (h,w) float, name
         rng = self._rng(i, 1)
         k = int(rng.integers(len(self.ds)))
         image = self.ds.image(k)
-        sample = self._resized(dict(image=image, valid=margin_mask(image.shape[-2:], self.margins), name=self.ds.names[k]), rng)
-        return self._finished(sample, random_box(sample["image"].shape[-2:], self.crop_size, rng), rng)
+        sample = self._resized(
+            dict(
+                image=image,
+                valid=margin_mask(image.shape[-2:], self.margins),
+                name=self.ds.names[k],
+            ),
+            rng,
+        )
+        return self._finished(
+            sample, random_box(sample["image"].shape[-2:], self.crop_size, rng), rng
+        )
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c037
 @dataclass(frozen=True)
-class _Steps: # the numbers of the samples of each step
-    batch_size:int; start:int; rank:int; world:int
+class _Steps:  # the numbers of the samples of each step
+    batch_size: int
+    start: int
+    rank: int
+    world: int
+
     def __iter__(self) -> Iterator[list[int]]:
         for step in itertools.count(self.start):
-            first = (step*self.world + self.rank)*self.batch_size
+            first = (step * self.world + self.rank) * self.batch_size
             yield list(range(first, first + self.batch_size))
 
-def batches(stream:Dataset, # a `SourceStream` or `TargetStream`
-            batch_size:int=2, # samples a step and process
-            start:int=0, # step to begin with: steps done before an interruption
-            rank:int=0, # number of this process
-            world:int=1, # how many processes train
-            workers:int=0, # loading processes
-            pin_memory:bool=False, # for quick copies to a GPU
-           ) -> Iterator[dict]: # image (B,3,h,w), label or valid (B,h,w), name (list)
+
+def batches(
+    stream: Dataset,  # a `SourceStream` or `TargetStream`
+    batch_size: int = 2,  # samples a step and process
+    start: int = 0,  # step to begin with: steps done before an interruption
+    rank: int = 0,  # number of this process
+    world: int = 1,  # how many processes train
+    workers: int = 0,  # loading processes
+    pin_memory: bool = False,  # for quick copies to a GPU
+) -> Iterator[dict]:  # image (B,3,h,w), label or valid (B,h,w), name (list)
     "Endless batches; what they hold depends on the stream, the step and the rank, not on `workers`"
-    quiet = torch.Generator() # the loader would draw a number from the global generator
-    return iter(DataLoader(stream, batch_sampler=_Steps(batch_size, start, rank, world), num_workers=workers, pin_memory=pin_memory, generator=quiet))
+    quiet = torch.Generator()  # the loader would draw a number from the global generator
+    return iter(
+        DataLoader(
+            stream,
+            batch_sampler=_Steps(batch_size, start, rank, world),
+            num_workers=workers,
+            pin_memory=pin_memory,
+            generator=quiet,
+        )
+    )

@@ -26,909 +26,1863 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 from tqdm.auto import tqdm
+
 from .labels import ClassTable, UserError, cityscapes
 
 # %% ../../nbs/01_samples.ipynb #c007
-ID:dict[str,int] = {name: i for i,name in enumerate(cityscapes.names)} # class name -> index 0..18
+ID: dict[str, int] = {
+    name: i for i, name in enumerate(cityscapes.names)
+}  # class name -> index 0..18
 SKY, IGNORE = ID["sky"], 255
-LANE, CROSS, END = 3.3, 5., 150. # metres: width of a lane, half width of a crossing street, where the street stops
+LANE, CROSS, END = (
+    3.3,
+    5.0,
+    150.0,
+)  # metres: width of a lane, half width of a crossing street, where the street stops
 Rng = np.random.Generator
+
 
 class Thing(NamedTuple):
     "Something that stands or moves in the world"
-    kind:str          # which function draws it
-    x:float           # metres right of the middle of the road
-    z:float           # metres along the road
-    seed:int          # settles everything else about it
-    heading:float=0.  # radians, 0: along the road, pi: towards us
-    length:float=1.   # metres along the road
-    height:float=1.   # metres
-    side:int=1        # -1: mirrored, for the left of the road
-    view:float=0.     # radians: the direction in which the cameras see it
+
+    kind: str  # which function draws it
+    x: float  # metres right of the middle of the road
+    z: float  # metres along the road
+    seed: int  # settles everything else about it
+    heading: float = 0.0  # radians, 0: along the road, pi: towards us
+    length: float = 1.0  # metres along the road
+    height: float = 1.0  # metres
+    side: int = 1  # -1: mirrored, for the left of the road
+    view: float = 0.0  # radians: the direction in which the cameras see it
 
 # %% ../../nbs/01_samples.ipynb #c008
 @dataclass
 class World:
     "One place of the city, before anybody looks at it"
-    seed:int            # names the place
-    lanes:int           # per direction
-    half_road:float     # metres from the middle to the kerb
-    strip:float         # metres of grass between kerb and pavement
-    pavement:float      # metres
-    verge:float         # metres of grass between pavement and houses
-    bend:float          # curvature of the road, 1/metres
-    crossing:float|None # metres to the street that crosses, if any
-    tram:bool           # are there tracks in the middle?
-    parking:bool        # is there a parking lane on both sides?
-    ego:float           # metres right of the middle: where the cameras drive
-    things:list[Thing] = field(default_factory=list)
 
-    def walk(self, t:float)->float: return self.half_road+self.strip+t*self.pavement # `t` 0..1 over the pavement -> metres from the middle
+    seed: int  # names the place
+    lanes: int  # per direction
+    half_road: float  # metres from the middle to the kerb
+    strip: float  # metres of grass between kerb and pavement
+    pavement: float  # metres
+    verge: float  # metres of grass between pavement and houses
+    bend: float  # curvature of the road, 1/metres
+    crossing: float | None  # metres to the street that crosses, if any
+    tram: bool  # are there tracks in the middle?
+    parking: bool  # is there a parking lane on both sides?
+    ego: float  # metres right of the middle: where the cameras drive
+    things: list[Thing] = field(default_factory=list)
+
+    def walk(self, t: float) -> float:
+        return (
+            self.half_road + self.strip + t * self.pavement
+        )  # `t` 0..1 over the pavement -> metres from the middle
+
     @property
-    def front(self)->float: return self.walk(1)+self.verge # metres from the middle to the houses
+    def front(self) -> float:
+        return self.walk(1) + self.verge  # metres from the middle to the houses
+
     @property
-    def edge(self)->float: return self.half_road-2.3*self.parking # metres from the middle to the white line
-    def lane(self, i:int)->float: return LANE*(i+.5+.9*self.tram) # metres from the middle to the middle of lane `i`
-    def blocked(self, z:float, margin:float=1.5)->bool: return self.crossing is not None and abs(z-self.crossing)<CROSS+margin
+    def edge(self) -> float:
+        return self.half_road - 2.3 * self.parking  # metres from the middle to the white line
+
+    def lane(self, i: int) -> float:
+        return LANE * (
+            i + 0.5 + 0.9 * self.tram
+        )  # metres from the middle to the middle of lane `i`
+
+    def blocked(self, z: float, margin: float = 1.5) -> bool:
+        return self.crossing is not None and abs(z - self.crossing) < CROSS + margin
 
 # %% ../../nbs/01_samples.ipynb #c009
-def seed_of(rng:Rng)->int: return int(rng.integers(2**31))
+def seed_of(rng: Rng) -> int:
+    return int(rng.integers(2**31))
 
-def one_of(rng:Rng, shares:dict)->str: return list(shares)[rng.choice(len(shares), p=list(shares.values()))]
 
-def draw_street(rng:Rng, seed:int)->World:
+def one_of(rng: Rng, shares: dict) -> str:
+    return list(shares)[rng.choice(len(shares), p=list(shares.values()))]
+
+
+def draw_street(rng: Rng, seed: int) -> World:
     "A street without anything on it"
-    lanes,tram,parking = 1+int(rng.random()<.45),bool(rng.random()<.32),bool(rng.random()<.65)
-    w = World(seed, lanes, LANE*(lanes+.9*tram)+2.3*parking, tram=tram, parking=parking, ego=0.,
-              strip=rng.choice([0,0,0,1.4]), pavement=rng.uniform(2.2,4), verge=rng.choice([0,0,1.5,3.]),
-              bend=rng.choice([-1,1])*rng.choice([0,1/700,1/350]), crossing=rng.uniform(22,65) if rng.random()<.6 else None)
-    w.ego = w.lane(lanes-1)
+    lanes, tram, parking = (
+        1 + int(rng.random() < 0.45),
+        bool(rng.random() < 0.32),
+        bool(rng.random() < 0.65),
+    )
+    w = World(
+        seed,
+        lanes,
+        LANE * (lanes + 0.9 * tram) + 2.3 * parking,
+        tram=tram,
+        parking=parking,
+        ego=0.0,
+        strip=rng.choice([0, 0, 0, 1.4]),
+        pavement=rng.uniform(2.2, 4),
+        verge=rng.choice([0, 0, 1.5, 3.0]),
+        bend=rng.choice([-1, 1]) * rng.choice([0, 1 / 700, 1 / 350]),
+        crossing=rng.uniform(22, 65) if rng.random() < 0.6 else None,
+    )
+    w.ego = w.lane(lanes - 1)
     return w
 
 # %% ../../nbs/01_samples.ipynb #c011
-LOTS = dict(building=.52, wall=.14, fence=.17, hedge=.07, park=.1) # what a lot is
+LOTS = dict(building=0.52, wall=0.14, fence=0.17, hedge=0.07, park=0.1)  # what a lot is
 
-def place_lots(w:World, rng:Rng)->list[Thing]:
+
+def place_lots(w: World, rng: Rng) -> list[Thing]:
     "Houses, walls, fences, hedges, little parks along both sides, with a gap for the crossing street"
-    res,(gap0,gap1) = [],(w.crossing-CROSS-3,w.crossing+CROSS+3) if w.crossing else (END,END)
-    for s in (-1,1):
-        z = -4.
-        while z<END:
-            end = z+rng.uniform(9,19); end = gap0 if z<gap0<end else end
-            if z<gap0-4 or z>=gap1: res += place_lot(w, rng, one_of(rng,LOTS), s, (z+end)/2, end-z)
-            z = gap1 if gap0<=end<gap1 else end
+    res, (gap0, gap1) = (
+        [],
+        (w.crossing - CROSS - 3, w.crossing + CROSS + 3) if w.crossing else (END, END),
+    )
+    for s in (-1, 1):
+        z = -4.0
+        while z < END:
+            end = z + rng.uniform(9, 19)
+            end = gap0 if z < gap0 < end else end
+            if z < gap0 - 4 or z >= gap1:
+                res += place_lot(w, rng, one_of(rng, LOTS), s, (z + end) / 2, end - z)
+            z = gap1 if gap0 <= end < gap1 else end
     return res
 
-def place_lot(w:World, rng:Rng, kind:str, s:int, z:float, l:float)->list[Thing]:
+
+def place_lot(w: World, rng: Rng, kind: str, s: int, z: float, l: float) -> list[Thing]:
     "What stands on one lot: the house, or a low thing and what is seen behind it"
-    lot = lambda kind,back,h,shift=0.: Thing(kind, s*(w.front+back), z+shift*l, seed_of(rng), length=l, height=h, side=s)
-    floors = lambda *n: rng.choice(n)*3.1+1
-    if kind=="building": return [lot(kind, 0, floors(2,3,3,4,5,6))]
-    res = [lot("building", rng.uniform(9,14), floors(2,3,4,6))] if rng.random()<.75 else []
-    res += [lot("tree", rng.uniform(3,7), rng.uniform(5,9), rng.uniform(-.4,.4)) for _ in range(rng.integers(3)+2*(kind=="park"))]
-    return res+([lot(kind, .3, rng.uniform(1.1,2.3))] if kind!="park" else [])
+    lot = lambda kind, back, h, shift=0.0: Thing(
+        kind, s * (w.front + back), z + shift * l, seed_of(rng), length=l, height=h, side=s
+    )
+    floors = lambda *n: rng.choice(n) * 3.1 + 1
+    if kind == "building":
+        return [lot(kind, 0, floors(2, 3, 3, 4, 5, 6))]
+    res = [lot("building", rng.uniform(9, 14), floors(2, 3, 4, 6))] if rng.random() < 0.75 else []
+    res += [
+        lot("tree", rng.uniform(3, 7), rng.uniform(5, 9), rng.uniform(-0.4, 0.4))
+        for _ in range(rng.integers(3) + 2 * (kind == "park"))
+    ]
+    return res + ([lot(kind, 0.3, rng.uniform(1.1, 2.3))] if kind != "park" else [])
 
 # %% ../../nbs/01_samples.ipynb #c012
-def place_trees(w:World, rng:Rng)->list[Thing]:
+def place_trees(w: World, rng: Rng) -> list[Thing]:
     "Rows of street trees"
-    res,x = [],w.half_road+max(w.strip/2,.8)
-    for s in (-1,1):
-        gap,h,first = rng.uniform(8,16),rng.uniform(5,8),rng.uniform(7,14)
-        zs = np.arange(first, END, gap) if rng.random()<.65 else []
-        res += [Thing("tree", s*x, z, seed_of(rng), height=h*rng.uniform(.85,1.15)) for z in zs if not w.blocked(z,4)]
+    res, x = [], w.half_road + max(w.strip / 2, 0.8)
+    for s in (-1, 1):
+        gap, h, first = rng.uniform(8, 16), rng.uniform(5, 8), rng.uniform(7, 14)
+        zs = np.arange(first, END, gap) if rng.random() < 0.65 else []
+        res += [
+            Thing("tree", s * x, z, seed_of(rng), height=h * rng.uniform(0.85, 1.15))
+            for z in zs
+            if not w.blocked(z, 4)
+        ]
     return res
 
 # %% ../../nbs/01_samples.ipynb #c013
-def place_furniture(w:World, rng:Rng)->list[Thing]:
+def place_furniture(w: World, rng: Rng) -> list[Thing]:
     "Lamps, signs, bollards, bicycles and motorcycles on the pavement"
-    res,x = [],w.half_road+.5
-    for s in (-1,1):
-        add = lambda kind,z,x=x,**kw: res.append(Thing(kind, s*x, z, seed_of(rng), side=s, **kw))
-        for z in np.arange(rng.uniform(5,20), END, rng.uniform(18,28)): w.blocked(z) or add("lamp", z, height=rng.uniform(6,8))
-        for z in np.cumsum(rng.uniform(9,26,7)): w.blocked(z) or add("sign", z, height=rng.uniform(2.3,3.1))
-        for z in rng.uniform(7,40,rng.integers(4)): w.blocked(z) or add("bicycle", z, w.walk(.6), heading=rng.uniform(.9,2.2))
-        for z in rng.uniform(7,28,rng.integers(3)): w.blocked(z) or add("motorcycle", z, w.walk(.3), heading=rng.uniform(.4,2.7))
-        for z in rng.uniform(5,25,rng.integers(2)): w.blocked(z,8) or add("bollards", z, x-.1, length=rng.uniform(5,9))
+    res, x = [], w.half_road + 0.5
+    for s in (-1, 1):
+        add = lambda kind, z, x=x, **kw: res.append(
+            Thing(kind, s * x, z, seed_of(rng), side=s, **kw)
+        )
+        for z in np.arange(rng.uniform(5, 20), END, rng.uniform(18, 28)):
+            w.blocked(z) or add("lamp", z, height=rng.uniform(6, 8))
+        for z in np.cumsum(rng.uniform(9, 26, 7)):
+            w.blocked(z) or add("sign", z, height=rng.uniform(2.3, 3.1))
+        for z in rng.uniform(7, 40, rng.integers(4)):
+            w.blocked(z) or add("bicycle", z, w.walk(0.6), heading=rng.uniform(0.9, 2.2))
+        for z in rng.uniform(7, 28, rng.integers(3)):
+            w.blocked(z) or add("motorcycle", z, w.walk(0.3), heading=rng.uniform(0.4, 2.7))
+        for z in rng.uniform(5, 25, rng.integers(2)):
+            w.blocked(z, 8) or add("bollards", z, x - 0.1, length=rng.uniform(5, 9))
     return res
 
-def place_lights(w:World, rng:Rng)->list[Thing]:
+
+def place_lights(w: World, rng: Rng) -> list[Thing]:
     "Traffic lights before and behind the crossing, or at a crossing for walkers"
-    z = w.crossing-CROSS-1.5 if w.crossing else rng.uniform(20,50)
-    if not w.crossing and rng.random()<.5: return []
-    light = lambda s,z,arm: Thing("traffic_light", s*(w.half_road+.5), z, seed_of(rng), side=s, length=arm)
-    return [q for s in (-1,1) for q in (light(s,z,rng.random()),light(s,z+2*CROSS+3,0))]
+    z = w.crossing - CROSS - 1.5 if w.crossing else rng.uniform(20, 50)
+    if not w.crossing and rng.random() < 0.5:
+        return []
+    light = lambda s, z, arm: Thing(
+        "traffic_light", s * (w.half_road + 0.5), z, seed_of(rng), side=s, length=arm
+    )
+    return [q for s in (-1, 1) for q in (light(s, z, rng.random()), light(s, z + 2 * CROSS + 3, 0))]
 
 # %% ../../nbs/01_samples.ipynb #c014
-VEHICLES = dict(car=.55, truck=.14, bus=.16, motorbike=.15) # what drives
+VEHICLES = dict(car=0.55, truck=0.14, bus=0.16, motorbike=0.15)  # what drives
 
-def place_parked(w:World, rng:Rng)->list[Thing]:
+
+def place_parked(w: World, rng: Rng) -> list[Thing]:
     "Cars and a few lorries along the kerb"
     res = []
-    for s,heading in ((-1,np.pi),(1,0.)):
-        z = rng.uniform(5,12)
-        while w.parking and z<90:
-            kind = one_of(rng, dict(truck=.06,car=.94)); z += 4*(kind=="truck")
-            if rng.random()<.6 and not w.blocked(z,5): res.append(Thing(kind, s*(w.half_road-1.1), z, seed_of(rng), heading))
-            z += rng.uniform(5.6,8)+3*(kind=="truck")
+    for s, heading in ((-1, np.pi), (1, 0.0)):
+        z = rng.uniform(5, 12)
+        while w.parking and z < 90:
+            kind = one_of(rng, dict(truck=0.06, car=0.94))
+            z += 4 * (kind == "truck")
+            if rng.random() < 0.6 and not w.blocked(z, 5):
+                res.append(Thing(kind, s * (w.half_road - 1.1), z, seed_of(rng), heading))
+            z += rng.uniform(5.6, 8) + 3 * (kind == "truck")
     return res
 
-def place_lane(w:World, rng:Rng, x:float, z:float, heading:float)->list[Thing]:
+
+def place_lane(w: World, rng: Rng, x: float, z: float, heading: float) -> list[Thing]:
     "The traffic of one lane from `z` on"
     res = []
-    while z<120:
-        kind = one_of(rng,VEHICLES); z += 4*(kind in ("truck","bus"))
-        if rng.random()<.5: res.append(Thing(kind, x+rng.uniform(-.3,.3), z, seed_of(rng), heading))
-        z += rng.uniform(12,30)
+    while z < 120:
+        kind = one_of(rng, VEHICLES)
+        z += 4 * (kind in ("truck", "bus"))
+        if rng.random() < 0.5:
+            res.append(Thing(kind, x + rng.uniform(-0.3, 0.3), z, seed_of(rng), heading))
+        z += rng.uniform(12, 30)
     return res
 
 # %% ../../nbs/01_samples.ipynb #c015
-def place_traffic(w:World, rng:Rng)->list[Thing]:
+def place_traffic(w: World, rng: Rng) -> list[Thing]:
     "With us on the right, towards us on the left, a car across, a tram of three sections"
-    lanes = [(s*w.lane(i),heading) for i in range(w.lanes) for s,heading in ((-1,np.pi),(1,0.))]
-    res = [t for x,heading in lanes for t in place_lane(w, rng, x, rng.uniform(9,26)+6*(x>0), heading)]
-    if w.crossing and rng.random()<.35: res.append(Thing("car", rng.uniform(-12,12), w.crossing+1.6, seed_of(rng), np.pi/2))
-    if not w.tram or rng.random()>.85: return res
-    x,z,seed = rng.choice([-1,1])*.45*LANE,rng.uniform(14,45),seed_of(rng)
-    return res+[Thing("tram", x, z+9.2*i, seed) for i in range(3)]
+    lanes = [
+        (s * w.lane(i), heading) for i in range(w.lanes) for s, heading in ((-1, np.pi), (1, 0.0))
+    ]
+    res = [
+        t
+        for x, heading in lanes
+        for t in place_lane(w, rng, x, rng.uniform(9, 26) + 6 * (x > 0), heading)
+    ]
+    if w.crossing and rng.random() < 0.35:
+        res.append(Thing("car", rng.uniform(-12, 12), w.crossing + 1.6, seed_of(rng), np.pi / 2))
+    if not w.tram or rng.random() > 0.85:
+        return res
+    x, z, seed = rng.choice([-1, 1]) * 0.45 * LANE, rng.uniform(14, 45), seed_of(rng)
+    return res + [Thing("tram", x, z + 9.2 * i, seed) for i in range(3)]
 
-def place_people(w:World, rng:Rng)->list[Thing]:
+
+def place_people(w: World, rng: Rng) -> list[Thing]:
     "Walkers on the pavements and at the crossing, cyclists along the white line and across"
-    walker = lambda x,z: Thing("person", x, z, seed_of(rng), height=rng.uniform(1.55,1.88))
+    walker = lambda x, z: Thing("person", x, z, seed_of(rng), height=rng.uniform(1.55, 1.88))
     res = []
-    for s,heading in ((-1,np.pi),(1,0.)):
-        res += [walker(s*w.walk(rng.uniform(.15,.85)), 5+45*rng.random()**1.3) for _ in range(rng.integers(2,7))]
-        res += [Thing("cyclist", s*(w.edge-.6), rng.uniform(7,32), seed_of(rng), heading+rng.uniform(-.3,.3)) for _ in range(rng.integers(3))]
-    if not w.crossing: return res
-    res += [walker(rng.uniform(-w.half_road,w.half_road), w.crossing-CROSS-rng.uniform(.4,2)) for _ in range(rng.integers(3))]
-    across = [Thing("cyclist", rng.uniform(-8,8), w.crossing-rng.uniform(1,3), seed_of(rng), rng.choice([-1,1])*np.pi/2)]
-    return res+(across if rng.random()<.4 else [])
+    for s, heading in ((-1, np.pi), (1, 0.0)):
+        res += [
+            walker(s * w.walk(rng.uniform(0.15, 0.85)), 5 + 45 * rng.random() ** 1.3)
+            for _ in range(rng.integers(2, 7))
+        ]
+        res += [
+            Thing(
+                "cyclist",
+                s * (w.edge - 0.6),
+                rng.uniform(7, 32),
+                seed_of(rng),
+                heading + rng.uniform(-0.3, 0.3),
+            )
+            for _ in range(rng.integers(3))
+        ]
+    if not w.crossing:
+        return res
+    res += [
+        walker(rng.uniform(-w.half_road, w.half_road), w.crossing - CROSS - rng.uniform(0.4, 2))
+        for _ in range(rng.integers(3))
+    ]
+    across = [
+        Thing(
+            "cyclist",
+            rng.uniform(-8, 8),
+            w.crossing - rng.uniform(1, 3),
+            seed_of(rng),
+            rng.choice([-1, 1]) * np.pi / 2,
+        )
+    ]
+    return res + (across if rng.random() < 0.4 else [])
 
 # %% ../../nbs/01_samples.ipynb #c016
 def draw_world(
-    seed:int, # 0 or more: the same seed is the same place
-)->World:
+    seed: int,  # 0 or more: the same seed is the same place
+) -> World:
     "Draw a street, then what stands and moves on it"
-    rng = np.random.default_rng([seed,0])
-    w = draw_street(rng,seed)
-    for place in (place_lots,place_trees,place_furniture,place_lights,place_parked,place_traffic,place_people): w.things += place(w,rng)
+    rng = np.random.default_rng([seed, 0])
+    w = draw_street(rng, seed)
+    for place in (
+        place_lots,
+        place_trees,
+        place_furniture,
+        place_lights,
+        place_parked,
+        place_traffic,
+        place_people,
+    ):
+        w.things += place(w, rng)
     return w
 
 # %% ../../nbs/01_samples.ipynb #c021
 @dataclass(frozen=True)
 class Camera:
     "A pinhole above the road: where it is, how wide it sees, where it looks"
-    height:float=1.6 # metres above the road
-    fov:float=70.    # horizontal field of view, degrees
-    pitch:float=2.   # degrees downwards
-    yaw:float=0.     # degrees to the right
-    x:float=0.       # metres right of the middle of the road
 
-    def focal(self, size:tuple)->float: return size[1]/2/np.tan(np.radians(self.fov)/2) # pixels
+    height: float = 1.6  # metres above the road
+    fov: float = 70.0  # horizontal field of view, degrees
+    pitch: float = 2.0  # degrees downwards
+    yaw: float = 0.0  # degrees to the right
+    x: float = 0.0  # metres right of the middle of the road
+
+    def focal(self, size: tuple) -> float:
+        return size[1] / 2 / np.tan(np.radians(self.fov) / 2)  # pixels
+
     @property
-    def eye(self)->np.ndarray: return np.array([self.x,self.height,0.])
+    def eye(self) -> np.ndarray:
+        return np.array([self.x, self.height, 0.0])
+
     @property
-    def rotation(self)->np.ndarray: # (3,3): world -> right, up, forward
-        p,y = np.radians(self.pitch),np.radians(self.yaw)
-        turn = np.array([[np.cos(y),0,-np.sin(y)],[0,1,0],[np.sin(y),0,np.cos(y)]])
-        return np.array([[1,0,0],[0,np.cos(p),np.sin(p)],[0,-np.sin(p),np.cos(p)]])@turn
+    def rotation(self) -> np.ndarray:  # (3,3): world -> right, up, forward
+        p, y = np.radians(self.pitch), np.radians(self.yaw)
+        turn = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
+        return np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]]) @ turn
 
 # %% ../../nbs/01_samples.ipynb #c022
-def to_camera(points:np.ndarray, camera:Camera)->np.ndarray: return (points-camera.eye)@camera.rotation.T # (n,3) -> (n,3)
+def to_camera(points: np.ndarray, camera: Camera) -> np.ndarray:
+    return (points - camera.eye) @ camera.rotation.T  # (n,3) -> (n,3)
+
 
 def to_pixels(
-    points:np.ndarray, # (n,3) camera coordinates, depth > 0
-    camera:Camera,
-    size:tuple,        # (H,W) pixels
-)->np.ndarray:         # (n,2) pixel coordinates (u,v)
+    points: np.ndarray,  # (n,3) camera coordinates, depth > 0
+    camera: Camera,
+    size: tuple,  # (H,W) pixels
+) -> np.ndarray:  # (n,2) pixel coordinates (u,v)
     "Central projection"
-    h,w = size
-    return np.array([w/2,h/2])+camera.focal(size)*points[:,:2]*[1,-1]/points[:,2:]
+    h, w = size
+    return np.array([w / 2, h / 2]) + camera.focal(size) * points[:, :2] * [1, -1] / points[:, 2:]
+
 
 def rays(
-    camera:Camera,
-    size:tuple, # (H,W) pixels
-)->np.ndarray:  # (H,W,3) float32: world direction through each pixel's centre, one metre deep
+    camera: Camera,
+    size: tuple,  # (H,W) pixels
+) -> np.ndarray:  # (H,W,3) float32: world direction through each pixel's centre, one metre deep
     "The way back: which points of the world a pixel may show"
-    (h,w),f = size,camera.focal(size)
-    u,v = np.meshgrid((np.arange(w)+.5-w/2)/f, (np.arange(h)+.5-h/2)/f)
-    return np.stack([u,-v,np.ones_like(u)],-1).astype(np.float32)@camera.rotation.astype(np.float32)
+    (h, w), f = size, camera.focal(size)
+    u, v = np.meshgrid((np.arange(w) + 0.5 - w / 2) / f, (np.arange(h) + 0.5 - h / 2) / f)
+    return np.stack([u, -v, np.ones_like(u)], -1).astype(np.float32) @ camera.rotation.astype(
+        np.float32
+    )
 
 # %% ../../nbs/01_samples.ipynb #c026
 class Face(NamedTuple):
     "A flat polygon"
-    points:np.ndarray   # (n,3) metres
-    label:int           # class index, or 255
-    colour:np.ndarray   # (3,) RGB 0..255
-    material:str="flat" # surface, a key of `MATERIALS`
-    layer:int=0         # within a thing: higher lies on lower
-    glow:float=0.       # 0: needs light, 1: shines by itself
+
+    points: np.ndarray  # (n,3) metres
+    label: int  # class index, or 255
+    colour: np.ndarray  # (3,) RGB 0..255
+    material: str = "flat"  # surface, a key of `MATERIALS`
+    layer: int = 0  # within a thing: higher lies on lower
+    glow: float = 0.0  # 0: needs light, 1: shines by itself
+
 
 Faces = list[Face]
 
-def paint(shapes:list, label:str, colour:np.ndarray, material:str="flat", layer:int=0, glow:float=0.)->Faces:
+
+def paint(
+    shapes: list,
+    label: str,
+    colour: np.ndarray,
+    material: str = "flat",
+    layer: int = 0,
+    glow: float = 0.0,
+) -> Faces:
     "Polygons of one class, colour and surface; a `label` that is no class is ignored in training"
-    return [Face(s, ID.get(label,IGNORE), np.asarray(colour,float), material, layer, glow) for s in shapes]
+    return [
+        Face(s, ID.get(label, IGNORE), np.asarray(colour, float), material, layer, glow)
+        for s in shapes
+    ]
 
 # %% ../../nbs/01_samples.ipynb #c027
-def rect(x0:float, x1:float, y0:float, y1:float, z:float=0.)->np.ndarray: return np.array([[x0,y0,z],[x1,y0,z],[x1,y1,z],[x0,y1,z]], float)
-def side(z0:float, z1:float, y0:float, y1:float, x:float=0.)->np.ndarray: return np.array([[x,y0,z0],[x,y0,z1],[x,y1,z1],[x,y1,z0]], float)
-def flat(x0:float, x1:float, z0:float, z1:float, y:float=0.)->np.ndarray: return np.array([[x0,y,z0],[x1,y,z0],[x1,y,z1],[x0,y,z1]], float)
+def rect(x0: float, x1: float, y0: float, y1: float, z: float = 0.0) -> np.ndarray:
+    return np.array([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]], float)
 
-def box(x0:float, x1:float, y0:float, y1:float, z0:float, z1:float)->list:
+
+def side(z0: float, z1: float, y0: float, y1: float, x: float = 0.0) -> np.ndarray:
+    return np.array([[x, y0, z0], [x, y0, z1], [x, y1, z1], [x, y1, z0]], float)
+
+
+def flat(x0: float, x1: float, z0: float, z1: float, y: float = 0.0) -> np.ndarray:
+    return np.array([[x0, y, z0], [x1, y, z0], [x1, y, z1], [x0, y, z1]], float)
+
+
+def box(x0: float, x1: float, y0: float, y1: float, z0: float, z1: float) -> list:
     "Four walls and the lid"
-    return [rect(x0,x1,y0,y1,z0), rect(x0,x1,y0,y1,z1), side(z0,z1,y0,y1,x0), side(z0,z1,y0,y1,x1), flat(x0,x1,z0,z1,y1)]
+    return [
+        rect(x0, x1, y0, y1, z0),
+        rect(x0, x1, y0, y1, z1),
+        side(z0, z1, y0, y1, x0),
+        side(z0, z1, y0, y1, x1),
+        flat(x0, x1, z0, z1, y1),
+    ]
+
 
 def prism(
-    profile:list, # side view: (z,y) corners, metres
-    width:float,  # metres
-)->list:
+    profile: list,  # side view: (z,y) corners, metres
+    width: float,  # metres
+) -> list:
     "A side view drawn out across: both sides and what connects them"
-    z,y = np.array(profile,float).T
-    a,b = (np.stack([np.full_like(z,x),y,z],-1) for x in (-width/2,width/2)) # (n,3)
-    return [a,b]+[np.stack([a[i-1],b[i-1],b[i],a[i]]) for i in range(len(z))]
+    z, y = np.array(profile, float).T
+    a, b = (np.stack([np.full_like(z, x), y, z], -1) for x in (-width / 2, width / 2))  # (n,3)
+    return [a, b] + [np.stack([a[i - 1], b[i - 1], b[i], a[i]]) for i in range(len(z))]
 
 # %% ../../nbs/01_samples.ipynb #c028
-def disc(r:float, x:float=0., y:float=0., z:float=0., axis:str="z", n:int=14, turn:float=0.)->np.ndarray: # (n,3)
+def disc(
+    r: float,
+    x: float = 0.0,
+    y: float = 0.0,
+    z: float = 0.0,
+    axis: str = "z",
+    n: int = 14,
+    turn: float = 0.0,
+) -> np.ndarray:  # (n,3)
     "A regular polygon across the axis x or z: wheels, heads, signs"
-    t = turn+np.arange(n)*2*np.pi/n; c,s,o = r*np.cos(t),r*np.sin(t),np.zeros(n)
-    return np.stack([c,s,o] if axis=="z" else [o,s,c],-1)+[x,y,z]
+    t = turn + np.arange(n) * 2 * np.pi / n
+    c, s, o = r * np.cos(t), r * np.sin(t), np.zeros(n)
+    return np.stack([c, s, o] if axis == "z" else [o, s, c], -1) + [x, y, z]
 
-def blob(rng:Rng, r:float, x:float, y:float, z:float=0., n:int=13, rough:float=.18)->np.ndarray: # (n,3)
+
+def blob(
+    rng: Rng, r: float, x: float, y: float, z: float = 0.0, n: int = 13, rough: float = 0.18
+) -> np.ndarray:  # (n,3)
     "An uneven disc: leaves"
-    return (disc(1,n=n)*r*(1+rough*rng.uniform(-1,1,(n,1))))+[x,y,z]
+    return (disc(1, n=n) * r * (1 + rough * rng.uniform(-1, 1, (n, 1)))) + [x, y, z]
 
-def line(a:tuple, b:tuple, width:float)->np.ndarray: # (4,3)
+
+def line(a: tuple, b: tuple, width: float) -> np.ndarray:  # (4,3)
     "A stroke from (x,y) `a` to `b`, seen from the front"
-    a,b = np.array([*a,0.]),np.array([*b,0.]); d = (b-a)/np.linalg.norm(b-a)*width/2; n = np.array([-d[1],d[0],0])
-    return np.array([a+n,b+n,b-n,a-n])
+    a, b = np.array([*a, 0.0]), np.array([*b, 0.0])
+    d = (b - a) / np.linalg.norm(b - a) * width / 2
+    n = np.array([-d[1], d[0], 0])
+    return np.array([a + n, b + n, b - n, a - n])
 
-def tube(a:tuple, b:tuple, width:float)->list:
+
+def tube(a: tuple, b: tuple, width: float) -> list:
     "A tube from (z,y) `a` to `b` in the plane of travel, as it shows from the side and from behind"
-    l = line(a,b,width)[:,[2,1,0]]; (z0,y0),(z1,y1) = a,b; x = width/2
-    return [l, np.array([[-x,y0,z0],[-x,y1,z1],[x,y1,z1],[x,y0,z0]])]
+    l = line(a, b, width)[:, [2, 1, 0]]
+    (z0, y0), (z1, y1) = a, b
+    x = width / 2
+    return [l, np.array([[-x, y0, z0], [-x, y1, z1], [x, y1, z1], [x, y0, z0]])]
 
-def ring(r:float, width:float, z:float, y:float, n:int=16)->np.ndarray: # (2n+2,3)
+
+def ring(r: float, width: float, z: float, y: float, n: int = 16) -> np.ndarray:  # (2n+2,3)
     "A wheel in the plane of travel: outer circle, then inner circle backwards, in one polygon"
-    o,i = disc(r,0,y,z,"x",n),disc(r-width,0,y,z,"x",n)
-    return np.concatenate([o,o[:1],i[:1],i[::-1]])
+    o, i = disc(r, 0, y, z, "x", n), disc(r - width, 0, y, z, "x", n)
+    return np.concatenate([o, o[:1], i[:1], i[::-1]])
 
 # %% ../../nbs/01_samples.ipynb #c031
 @dataclass(frozen=True)
 class Style:
     "How a renderer shows the world: paint, building habits, light, air, lens"
-    palette:dict                      # colour name -> list of RGB
-    bricks:float=.2                   # share of brick houses
-    window:tuple=(1.5,1.5,2.6)        # width, height, spacing in metres
-    roof:float=.35                    # share of pitched roofs
-    crown:float=1.                    # height of a tree's crown over its width
-    lit:float=0.                      # share of lit windows
-    sun:tuple=(-.5,.75,-.45)          # direction towards the sun
-    sunlight:float=.5                 # light from the sun
-    ambient:float=.62                 # light from everywhere
-    shadow:tuple=(.45,0.)             # darkness of shadows 0..1, blur of their edges (pixels of a picture 1024 wide)
-    tint:tuple=(1,1,1)                # colour of the light
-    haze:float=.001                   # 1/metres: attenuation of the air
-    haze_colour:tuple=(200,220,240)
-    clouds:tuple=(.4,.06)             # share of the sky, softness of their edges
-    grain:float=.5                    # strength of textures
-    saturation:float=1.15
-    contrast:float=1.08
-    vignette:float=0.                 # darkening of the corners, 0..1
-    blur:float=0.                     # pixels of a picture 1024 wide
-    noise:float=0.                    # standard deviation, grey levels
-    jpeg:int=0                        # quality of a round trip through JPEG, 0: none
-    bonnet:bool=False                 # is the own car in the picture?
+
+    palette: dict  # colour name -> list of RGB
+    bricks: float = 0.2  # share of brick houses
+    window: tuple = (1.5, 1.5, 2.6)  # width, height, spacing in metres
+    roof: float = 0.35  # share of pitched roofs
+    crown: float = 1.0  # height of a tree's crown over its width
+    lit: float = 0.0  # share of lit windows
+    sun: tuple = (-0.5, 0.75, -0.45)  # direction towards the sun
+    sunlight: float = 0.5  # light from the sun
+    ambient: float = 0.62  # light from everywhere
+    shadow: tuple = (
+        0.45,
+        0.0,
+    )  # darkness of shadows 0..1, blur of their edges (pixels of a picture 1024 wide)
+    tint: tuple = (1, 1, 1)  # colour of the light
+    haze: float = 0.001  # 1/metres: attenuation of the air
+    haze_colour: tuple = (200, 220, 240)
+    clouds: tuple = (0.4, 0.06)  # share of the sky, softness of their edges
+    grain: float = 0.5  # strength of textures
+    saturation: float = 1.15
+    contrast: float = 1.08
+    vignette: float = 0.0  # darkening of the corners, 0..1
+    blur: float = 0.0  # pixels of a picture 1024 wide
+    noise: float = 0.0  # standard deviation, grey levels
+    jpeg: int = 0  # quality of a round trip through JPEG, 0: none
+    bonnet: bool = False  # is the own car in the picture?
 
 # %% ../../nbs/01_samples.ipynb #c032
 def pick(
-    style:Style,
-    name:str,        # colour name
-    rng:Rng,
-    jitter:float=6., # standard deviation, grey levels
-)->np.ndarray:       # (3,) RGB 0..255
+    style: Style,
+    name: str,  # colour name
+    rng: Rng,
+    jitter: float = 6.0,  # standard deviation, grey levels
+) -> np.ndarray:  # (3,) RGB 0..255
     "One of the colours of that name, slightly varied; takes the same random numbers in every style"
     c = style.palette[name]
-    return np.clip(np.array(c[int(rng.random()*len(c))])+rng.normal(0,jitter,3), 0, 255)
+    return np.clip(np.array(c[int(rng.random() * len(c))]) + rng.normal(0, jitter, 3), 0, 255)
 
 # %% ../../nbs/01_samples.ipynb #c033
 game_palette = dict(
-    road=[(92,94,100)], marking=[(246,246,246)], pavement=[(168,162,156)], kerb=[(205,203,198)], terrain=[(104,168,62)], rail=[(150,150,155)],
-    building=[(232,196,140),(208,118,84),(244,226,184),(164,192,214),(198,88,66),
-              (238,236,226),(226,168,120),(150,176,150),(190,180,168),(172,120,96)],
-    trim=[(250,246,236)], roof=[(172,74,50),(96,98,112),(150,92,66)], glass=[(84,138,184),(70,116,160),(112,164,202)], lit=[(255,236,170)],
-    door=[(120,70,40),(50,90,70),(60,70,120)], shop=[(220,60,50),(40,120,190),(240,180,40),(40,150,90)],
-    wall=[(176,164,150),(190,112,82),(206,198,182)], fence=[(150,98,58),(236,236,232),(64,116,78)],
-    pole=[(112,118,126)], lightbox=[(40,44,44)], leaf=[(66,152,46),(48,132,58),(98,170,52)], trunk=[(112,78,50)],
-    skin=[(232,190,160),(200,150,115),(120,80,58)], hair=[(60,40,28),(150,110,60),(30,28,28)], shoe=[(40,34,34)],
-    top=[(220,50,50),(40,90,200),(245,215,60),(50,160,90),(240,240,240),(150,60,160)], legs=[(40,60,120),(60,60,66),(130,100,70)],
-    car=[(206,32,36),(30,84,190),(242,242,242),(250,196,30),(48,150,80),(70,74,82),(190,196,204)], carglass=[(60,92,120)],
-    tyre=[(30,30,34)], rim=[(190,192,196)], headlight=[(255,252,230)], taillight=[(226,24,20)], cycle=[(200,40,50),(40,80,160),(40,44,48)],
-    truck=[(240,240,236),(236,150,40),(50,110,190)], bus=[(222,44,44),(248,200,40)], tram=[(240,238,230)], stripe=[(200,40,40),(30,110,180)],
-    sky=[(58,134,228),(96,156,226)], horizon=[(196,224,248)], cloud=[(255,255,255)], bonnet=[(60,64,70)])
+    road=[(92, 94, 100)],
+    marking=[(246, 246, 246)],
+    pavement=[(168, 162, 156)],
+    kerb=[(205, 203, 198)],
+    terrain=[(104, 168, 62)],
+    rail=[(150, 150, 155)],
+    building=[
+        (232, 196, 140),
+        (208, 118, 84),
+        (244, 226, 184),
+        (164, 192, 214),
+        (198, 88, 66),
+        (238, 236, 226),
+        (226, 168, 120),
+        (150, 176, 150),
+        (190, 180, 168),
+        (172, 120, 96),
+    ],
+    trim=[(250, 246, 236)],
+    roof=[(172, 74, 50), (96, 98, 112), (150, 92, 66)],
+    glass=[(84, 138, 184), (70, 116, 160), (112, 164, 202)],
+    lit=[(255, 236, 170)],
+    door=[(120, 70, 40), (50, 90, 70), (60, 70, 120)],
+    shop=[(220, 60, 50), (40, 120, 190), (240, 180, 40), (40, 150, 90)],
+    wall=[(176, 164, 150), (190, 112, 82), (206, 198, 182)],
+    fence=[(150, 98, 58), (236, 236, 232), (64, 116, 78)],
+    pole=[(112, 118, 126)],
+    lightbox=[(40, 44, 44)],
+    leaf=[(66, 152, 46), (48, 132, 58), (98, 170, 52)],
+    trunk=[(112, 78, 50)],
+    skin=[(232, 190, 160), (200, 150, 115), (120, 80, 58)],
+    hair=[(60, 40, 28), (150, 110, 60), (30, 28, 28)],
+    shoe=[(40, 34, 34)],
+    top=[
+        (220, 50, 50),
+        (40, 90, 200),
+        (245, 215, 60),
+        (50, 160, 90),
+        (240, 240, 240),
+        (150, 60, 160),
+    ],
+    legs=[(40, 60, 120), (60, 60, 66), (130, 100, 70)],
+    car=[
+        (206, 32, 36),
+        (30, 84, 190),
+        (242, 242, 242),
+        (250, 196, 30),
+        (48, 150, 80),
+        (70, 74, 82),
+        (190, 196, 204),
+    ],
+    carglass=[(60, 92, 120)],
+    tyre=[(30, 30, 34)],
+    rim=[(190, 192, 196)],
+    headlight=[(255, 252, 230)],
+    taillight=[(226, 24, 20)],
+    cycle=[(200, 40, 50), (40, 80, 160), (40, 44, 48)],
+    truck=[(240, 240, 236), (236, 150, 40), (50, 110, 190)],
+    bus=[(222, 44, 44), (248, 200, 40)],
+    tram=[(240, 238, 230)],
+    stripe=[(200, 40, 40), (30, 110, 180)],
+    sky=[(58, 134, 228), (96, 156, 226)],
+    horizon=[(196, 224, 248)],
+    cloud=[(255, 255, 255)],
+    bonnet=[(60, 64, 70)],
+)
 
 # %% ../../nbs/01_samples.ipynb #c034
 town_palette = game_palette | dict(
-    road=[(108,106,103)], marking=[(206,204,196)], pavement=[(150,142,134)], kerb=[(172,166,158)], rail=[(96,92,90)],
-    terrain=[(118,122,62),(98,116,58)],
-    building=[(140,86,68),(164,144,118),(126,118,112),(184,168,142),(114,78,64),(156,118,90),(142,136,130)],
-    trim=[(196,188,174)], roof=[(74,66,66),(96,72,62)], glass=[(58,64,70),(84,90,94),(44,48,54)], lit=[(255,214,140)],
-    door=[(66,50,42),(50,56,60)], shop=[(120,44,40),(44,66,90),(90,96,60),(60,60,62)],
-    wall=[(132,122,110),(122,84,70),(120,118,114)], fence=[(122,88,60),(70,78,74),(150,146,138)],
-    pole=[(84,88,86)], leaf=[(84,102,44),(116,108,42),(66,90,50)], trunk=[(76,66,58)],
-    top=[(50,52,60),(92,44,44),(60,72,92),(110,104,94),(40,40,42),(140,140,138)], legs=[(44,46,56),(36,36,38),(84,78,70)],
-    car=[(40,42,46),(150,152,154),(210,210,208),(120,34,32),(36,54,100),(104,106,110),(70,84,66)], carglass=[(50,54,58)],
-    truck=[(206,204,198),(78,104,144),(190,124,62)], bus=[(176,54,44),(196,160,58)], tram=[(206,202,190),(190,168,96)], stripe=[(130,44,40),(50,74,104)],
-    taillight=[(190,30,24)], sky=[(156,178,206),(180,192,206)], horizon=[(218,226,232)], cloud=[(236,236,236)], bonnet=[(34,36,40)])
+    road=[(108, 106, 103)],
+    marking=[(206, 204, 196)],
+    pavement=[(150, 142, 134)],
+    kerb=[(172, 166, 158)],
+    rail=[(96, 92, 90)],
+    terrain=[(118, 122, 62), (98, 116, 58)],
+    building=[
+        (140, 86, 68),
+        (164, 144, 118),
+        (126, 118, 112),
+        (184, 168, 142),
+        (114, 78, 64),
+        (156, 118, 90),
+        (142, 136, 130),
+    ],
+    trim=[(196, 188, 174)],
+    roof=[(74, 66, 66), (96, 72, 62)],
+    glass=[(58, 64, 70), (84, 90, 94), (44, 48, 54)],
+    lit=[(255, 214, 140)],
+    door=[(66, 50, 42), (50, 56, 60)],
+    shop=[(120, 44, 40), (44, 66, 90), (90, 96, 60), (60, 60, 62)],
+    wall=[(132, 122, 110), (122, 84, 70), (120, 118, 114)],
+    fence=[(122, 88, 60), (70, 78, 74), (150, 146, 138)],
+    pole=[(84, 88, 86)],
+    leaf=[(84, 102, 44), (116, 108, 42), (66, 90, 50)],
+    trunk=[(76, 66, 58)],
+    top=[(50, 52, 60), (92, 44, 44), (60, 72, 92), (110, 104, 94), (40, 40, 42), (140, 140, 138)],
+    legs=[(44, 46, 56), (36, 36, 38), (84, 78, 70)],
+    car=[
+        (40, 42, 46),
+        (150, 152, 154),
+        (210, 210, 208),
+        (120, 34, 32),
+        (36, 54, 100),
+        (104, 106, 110),
+        (70, 84, 66),
+    ],
+    carglass=[(50, 54, 58)],
+    truck=[(206, 204, 198), (78, 104, 144), (190, 124, 62)],
+    bus=[(176, 54, 44), (196, 160, 58)],
+    tram=[(206, 202, 190), (190, 168, 96)],
+    stripe=[(130, 44, 40), (50, 74, 104)],
+    taillight=[(190, 30, 24)],
+    sky=[(156, 178, 206), (180, 192, 206)],
+    horizon=[(218, 226, 232)],
+    cloud=[(236, 236, 236)],
+    bonnet=[(34, 36, 40)],
+)
 
 # %% ../../nbs/01_samples.ipynb #c035
 game = Style(game_palette)
-town = Style(town_palette, bricks=.7, window=(1.1,1.9,2.2), roof=.8, crown=1.35, sunlight=.15, ambient=1.06, shadow=(.3,5), tint=(.98,1,1.03),
-             haze=.0035, haze_colour=(200,208,216), clouds=(.6,.4), grain=1., saturation=.82, contrast=.94, vignette=.25, blur=.7, noise=3,
-             jpeg=75, bonnet=True)
-evening = replace(town, sun=(.75,.28,.45), sunlight=.6, ambient=.98, shadow=(.35,2), tint=(1.09,.98,.87), haze=.0045, haze_colour=(232,204,168),
-                  clouds=(.4,.4), lit=.25, saturation=.95)
-mist = replace(town, sunlight=.05, ambient=1.05, haze=.009, haze_colour=(204,210,214), clouds=(.9,.4), contrast=.92, tint=(1,1,.98))
-weather = dict(overcast=(town,.5), evening=(evening,.3), mist=(mist,.2)) # target: style and how often
+town = Style(
+    town_palette,
+    bricks=0.7,
+    window=(1.1, 1.9, 2.2),
+    roof=0.8,
+    crown=1.35,
+    sunlight=0.15,
+    ambient=1.06,
+    shadow=(0.3, 5),
+    tint=(0.98, 1, 1.03),
+    haze=0.0035,
+    haze_colour=(200, 208, 216),
+    clouds=(0.6, 0.4),
+    grain=1.0,
+    saturation=0.82,
+    contrast=0.94,
+    vignette=0.25,
+    blur=0.7,
+    noise=3,
+    jpeg=75,
+    bonnet=True,
+)
+evening = replace(
+    town,
+    sun=(0.75, 0.28, 0.45),
+    sunlight=0.6,
+    ambient=0.98,
+    shadow=(0.35, 2),
+    tint=(1.09, 0.98, 0.87),
+    haze=0.0045,
+    haze_colour=(232, 204, 168),
+    clouds=(0.4, 0.4),
+    lit=0.25,
+    saturation=0.95,
+)
+mist = replace(
+    town,
+    sunlight=0.05,
+    ambient=1.05,
+    haze=0.009,
+    haze_colour=(204, 210, 214),
+    clouds=(0.9, 0.4),
+    contrast=0.92,
+    tint=(1, 1, 0.98),
+)
+weather = dict(
+    overcast=(town, 0.5), evening=(evening, 0.3), mist=(mist, 0.2)
+)  # target: style and how often
 
-def draw_style(domain:str, rng:Rng)->Style:
+
+def draw_style(domain: str, rng: Rng) -> Style:
     "The renderer of one picture: within a domain, too, light and lens vary"
-    st = game if domain=="source" else weather[one_of(rng,{n: p for n,(_,p) in weather.items()})][0]
-    (x,y,z),a,vary = st.sun,rng.uniform(-.6,.6),lambda v,lo,hi: v*rng.uniform(lo,hi)
-    return replace(st, sun=(x*np.cos(a)-z*np.sin(a),y,x*np.sin(a)+z*np.cos(a)), ambient=vary(st.ambient,.9,1.1),
-                   clouds=(vary(st.clouds[0],.5,1.7),st.clouds[1]), saturation=vary(st.saturation,.75,1.05),
-                   contrast=vary(st.contrast,.92,1.06), haze=vary(st.haze,.5,1.5))
+    st = (
+        game
+        if domain == "source"
+        else weather[one_of(rng, {n: p for n, (_, p) in weather.items()})][0]
+    )
+    (x, y, z), a, vary = st.sun, rng.uniform(-0.6, 0.6), lambda v, lo, hi: v * rng.uniform(lo, hi)
+    return replace(
+        st,
+        sun=(x * np.cos(a) - z * np.sin(a), y, x * np.sin(a) + z * np.cos(a)),
+        ambient=vary(st.ambient, 0.9, 1.1),
+        clouds=(vary(st.clouds[0], 0.5, 1.7), st.clouds[1]),
+        saturation=vary(st.saturation, 0.75, 1.05),
+        contrast=vary(st.contrast, 0.92, 1.06),
+        haze=vary(st.haze, 0.5, 1.5),
+    )
 
-def draw_camera(domain:str, ego:float, rng:Rng)->Camera:
+
+def draw_camera(domain: str, ego: float, rng: Rng) -> Camera:
     "Source looks down from a game's chase camera, target out of a windscreen"
-    height,fov,pitch = dict(source=(2.1,72,4), target=(1.3,60,1))[domain]
-    return Camera(height*rng.uniform(.95,1.05), fov, pitch+rng.uniform(-1,1), rng.uniform(-4,4), ego+rng.uniform(-.4,.4))
+    height, fov, pitch = dict(source=(2.1, 72, 4), target=(1.3, 60, 1))[domain]
+    return Camera(
+        height * rng.uniform(0.95, 1.05),
+        fov,
+        pitch + rng.uniform(-1, 1),
+        rng.uniform(-4, 4),
+        ego + rng.uniform(-0.4, 0.4),
+    )
 
 # %% ../../nbs/01_samples.ipynb #c038
-def ground(w:World, style:Style, rng:Rng)->Faces:
+def ground(w: World, style: Style, rng: Rng) -> Faces:
     "Grass everywhere, on it road, kerbs, pavements and what is painted on the road"
-    c = {n: pick(style,n,rng,4) for n in ("road","pavement","kerb","terrain","marking","rail")}
-    zs = np.concatenate([np.arange(-2,12,1.5),12*1.09**np.arange(32)]); h,s,curb = w.half_road,w.half_road+w.strip,.25
-    both = lambda a,b,x0,x1: [flat(k*x0,k*x1,a,b) for k in (-1,1)]
-    res = paint([flat(-200,200,-5,400)], "terrain", c["terrain"], "grass")
-    for a,b in zip(zs[:-1],zs[1:]):
-        res += paint(both(a,b,0,h),"road",c["road"],"asphalt",1)+paint(both(a,b,h,h+curb),"sidewalk",c["kerb"],"stone",1)
-        res += paint(both(a,b,max(s,h+curb),w.walk(1)),"sidewalk",c["pavement"],"slabs",1)
-    return res+(crossing(w,c) if w.crossing else [])+markings(w,c)
+    c = {
+        n: pick(style, n, rng, 4)
+        for n in ("road", "pavement", "kerb", "terrain", "marking", "rail")
+    }
+    zs = np.concatenate([np.arange(-2, 12, 1.5), 12 * 1.09 ** np.arange(32)])
+    h, s, curb = w.half_road, w.half_road + w.strip, 0.25
+    both = lambda a, b, x0, x1: [flat(k * x0, k * x1, a, b) for k in (-1, 1)]
+    res = paint([flat(-200, 200, -5, 400)], "terrain", c["terrain"], "grass")
+    for a, b in zip(zs[:-1], zs[1:]):
+        res += paint(both(a, b, 0, h), "road", c["road"], "asphalt", 1) + paint(
+            both(a, b, h, h + curb), "sidewalk", c["kerb"], "stone", 1
+        )
+        res += paint(both(a, b, max(s, h + curb), w.walk(1)), "sidewalk", c["pavement"], "slabs", 1)
+    return res + (crossing(w, c) if w.crossing else []) + markings(w, c)
 
 # %% ../../nbs/01_samples.ipynb #c039
-def crossing(w:World, c:dict)->Faces:
+def crossing(w: World, c: dict) -> Faces:
     "The street that crosses, its pavements, two zebra crossings"
-    z,e,p = w.crossing,w.half_road,CROSS+min(w.pavement,3)
-    res = paint([flat(-70,70,z-p,z+p)],"sidewalk",c["pavement"],"slabs",2)
-    res += paint([flat(-e,e,z-p-.1,z+p+.1), flat(-70,70,z-CROSS,z+CROSS)],"road",c["road"],"asphalt",3)
-    return res+paint([flat(x,x+.5,z+d-1.2,z+d+1.2) for x in np.arange(.4-e,e-.4) for d in (-CROSS-1.6,CROSS+1.6)],"road",c["marking"],"paint",5)
+    z, e, p = w.crossing, w.half_road, CROSS + min(w.pavement, 3)
+    res = paint([flat(-70, 70, z - p, z + p)], "sidewalk", c["pavement"], "slabs", 2)
+    res += paint(
+        [flat(-e, e, z - p - 0.1, z + p + 0.1), flat(-70, 70, z - CROSS, z + CROSS)],
+        "road",
+        c["road"],
+        "asphalt",
+        3,
+    )
+    return res + paint(
+        [
+            flat(x, x + 0.5, z + d - 1.2, z + d + 1.2)
+            for x in np.arange(0.4 - e, e - 0.4)
+            for d in (-CROSS - 1.6, CROSS + 1.6)
+        ],
+        "road",
+        c["marking"],
+        "paint",
+        5,
+    )
 
-def markings(w:World, c:dict)->Faces:
+
+def markings(w: World, c: dict) -> Faces:
     "Lines between lanes (dashed) and at the edges (solid), rails"
-    mid,ends = w.lane(0)-LANE/2,[-w.edge+.15,w.edge-.15]
-    rows = [(x,3) for x in ([-mid,mid] if w.tram else [0])+ends]+[(k*(mid+LANE*i),6) for k in (-1,1) for i in range(1,w.lanes)]
-    lines = [flat(x-.07,x+.07,a,a+3) for x,step in rows for a in np.arange(-2,110,step) if not w.blocked(a+1.5,3)]
-    rails = [flat(x-.05,x+.05,a,a+4) for k in (-1,1) for d in (-.72,.72) for x in [k*.45*LANE+d] for a in np.arange(-2,120,4)] if w.tram else []
-    return paint(lines,"road",c["marking"],"paint",4)+paint(rails,"road",c["rail"],"flat",4)
+    mid, ends = w.lane(0) - LANE / 2, [-w.edge + 0.15, w.edge - 0.15]
+    rows = [(x, 3) for x in ([-mid, mid] if w.tram else [0]) + ends] + [
+        (k * (mid + LANE * i), 6) for k in (-1, 1) for i in range(1, w.lanes)
+    ]
+    lines = [
+        flat(x - 0.07, x + 0.07, a, a + 3)
+        for x, step in rows
+        for a in np.arange(-2, 110, step)
+        if not w.blocked(a + 1.5, 3)
+    ]
+    rails = (
+        [
+            flat(x - 0.05, x + 0.05, a, a + 4)
+            for k in (-1, 1)
+            for d in (-0.72, 0.72)
+            for x in [k * 0.45 * LANE + d]
+            for a in np.arange(-2, 120, 4)
+        ]
+        if w.tram
+        else []
+    )
+    return paint(lines, "road", c["marking"], "paint", 4) + paint(
+        rails, "road", c["rail"], "flat", 4
+    )
 
 # %% ../../nbs/01_samples.ipynb #c041
-def building(t:Thing, style:Style, rng:Rng)->Faces:
+def building(t: Thing, style: Style, rng: Rng) -> Faces:
     "A house: facade to the street, side walls, roof, windows, door or shop"
-    (wall,trim,roof),l,h,d = (pick(style,n,rng) for n in ("building","trim","roof")),t.length/2,t.height,9.
-    mat = "brick" if rng.random()<style.bricks else "plaster"
-    res = paint([side(-l,l,0,h),rect(0,d,0,h,-l),rect(0,d,0,h,l)],"building",wall,mat)
-    pitched = rng.random()<style.roof
-    res += pitched_roof(l,h,d,wall,roof,mat) if pitched else paint(box(-.25,d,h,h+.35,-l,l),"building",trim,"plaster",1)
-    if t.z>110: return res
-    street = lambda u0,u1,v0,v1: side(u0-l,u1-l,v0,v1,-.02)
-    gable = lambda u0,u1,v0,v1: rect(u0,u1,v0,v1,-l-.02)
-    return res+windows(t,style,rng,2*l,street,1)+ground_floor(style,rng,2*l,street)+windows(t,style,rng,d,gable,0)
+    (wall, trim, roof), l, h, d = (
+        (pick(style, n, rng) for n in ("building", "trim", "roof")),
+        t.length / 2,
+        t.height,
+        9.0,
+    )
+    mat = "brick" if rng.random() < style.bricks else "plaster"
+    res = paint(
+        [side(-l, l, 0, h), rect(0, d, 0, h, -l), rect(0, d, 0, h, l)], "building", wall, mat
+    )
+    pitched = rng.random() < style.roof
+    res += (
+        pitched_roof(l, h, d, wall, roof, mat)
+        if pitched
+        else paint(box(-0.25, d, h, h + 0.35, -l, l), "building", trim, "plaster", 1)
+    )
+    if t.z > 110:
+        return res
+    street = lambda u0, u1, v0, v1: side(u0 - l, u1 - l, v0, v1, -0.02)
+    gable = lambda u0, u1, v0, v1: rect(u0, u1, v0, v1, -l - 0.02)
+    return (
+        res
+        + windows(t, style, rng, 2 * l, street, 1)
+        + ground_floor(style, rng, 2 * l, street)
+        + windows(t, style, rng, d, gable, 0)
+    )
 
-def pitched_roof(l:float, h:float, d:float, wall:np.ndarray, roof:np.ndarray, mat:str)->Faces:
+
+def pitched_roof(
+    l: float, h: float, d: float, wall: np.ndarray, roof: np.ndarray, mat: str
+) -> Faces:
     "Two slopes between two gables, a chimney"
-    up = 2.6; slope = lambda x: np.array([[x,h,-l],[x,h,l],[d/2,h+up,l],[d/2,h+up,-l]],float)
-    gable = lambda z: np.array([[0,h,z],[d,h,z],[d/2,h+up,z]],float)
-    chimney = box(d/2-1.6,d/2-.9,h+.8,h+up+.5,-l*.4,-l*.4+.7)
-    res = paint([slope(-.3),slope(d)],"building",roof,"tiles")+paint([gable(-l),gable(l)],"building",wall,mat,1)
-    return res+paint(chimney,"building",wall,mat,2)
+    up = 2.6
+    slope = lambda x: np.array(
+        [[x, h, -l], [x, h, l], [d / 2, h + up, l], [d / 2, h + up, -l]], float
+    )
+    gable = lambda z: np.array([[0, h, z], [d, h, z], [d / 2, h + up, z]], float)
+    chimney = box(d / 2 - 1.6, d / 2 - 0.9, h + 0.8, h + up + 0.5, -l * 0.4, -l * 0.4 + 0.7)
+    res = paint([slope(-0.3), slope(d)], "building", roof, "tiles") + paint(
+        [gable(-l), gable(l)], "building", wall, mat, 1
+    )
+    return res + paint(chimney, "building", wall, mat, 2)
 
 # %% ../../nbs/01_samples.ipynb #c042
-def columns(style:Style, width:float)->np.ndarray: # metres along the wall
+def columns(style: Style, width: float) -> np.ndarray:  # metres along the wall
     "Where the windows of a wall stand"
-    n = max(int((width-.6)//style.window[2]),1)
-    return (np.arange(n)+.5)*width/n
+    n = max(int((width - 0.6) // style.window[2]), 1)
+    return (np.arange(n) + 0.5) * width / n
 
-def windows(t:Thing, style:Style, rng:Rng, width:float, at:Callable, first:int)->Faces:
+
+def windows(t: Thing, style: Style, rng: Rng, width: float, at: Callable, first: int) -> Faces:
     "Rows of windows from floor `first` up; `at(u0,u1,v0,v1)` is a rectangle on the wall"
-    (ww,wh,_),trim,res = style.window,pick(style,"trim",rng),[]
-    for v in np.arange(first,round((t.height-1)/3.1))*3.1+1:
-        for u in columns(style,width):
-            glass = pick(style,"lit" if rng.random()<style.lit else "glass",rng)
-            res += paint([at(u-ww/2-.12,u+ww/2+.12,v-.2,v+wh+.12)],"building",trim,"flat",2)
-            res += paint([at(u-ww/2,u+ww/2,v,v+wh)],"building",glass,"glass",3)
-            if t.z<45: res += paint([at(u-.04,u+.04,v,v+wh)],"building",trim,"flat",4)
+    (ww, wh, _), trim, res = style.window, pick(style, "trim", rng), []
+    for v in np.arange(first, round((t.height - 1) / 3.1)) * 3.1 + 1:
+        for u in columns(style, width):
+            glass = pick(style, "lit" if rng.random() < style.lit else "glass", rng)
+            res += paint(
+                [at(u - ww / 2 - 0.12, u + ww / 2 + 0.12, v - 0.2, v + wh + 0.12)],
+                "building",
+                trim,
+                "flat",
+                2,
+            )
+            res += paint([at(u - ww / 2, u + ww / 2, v, v + wh)], "building", glass, "glass", 3)
+            if t.z < 45:
+                res += paint([at(u - 0.04, u + 0.04, v, v + wh)], "building", trim, "flat", 4)
     return res
 
-def ground_floor(style:Style, rng:Rng, width:float, at:Callable)->Faces:
+
+def ground_floor(style: Style, rng: Rng, width: float, at: Callable) -> Faces:
     "A door between shop windows under a sign board, or between small windows"
-    us,w = columns(style,width),style.window[2]*.44; shop,door = rng.random()<.5,int(rng.random()*len(us))
-    trim,board,glass,wood = (pick(style,n,rng) for n in ("trim","shop","glass","door"))
-    panes = [at(u-w,u+w,.5,2.5) if shop else at(u-.55,u+.55,1,2.4) for i,u in enumerate(us) if i!=door]
-    res = paint(panes,"building",glass,"glass",3)+paint([at(us[door]-.65,us[door]+.65,0,2.5)],"building",trim,"flat",2)
-    res += paint([at(us[door]-.52,us[door]+.52,0,2.35)],"building",wood,"flat",3)
-    return res+(paint([at(.3,width-.3,2.65,3.25)],"building",board,"flat",2) if shop else [])
+    us, w = columns(style, width), style.window[2] * 0.44
+    shop, door = rng.random() < 0.5, int(rng.random() * len(us))
+    trim, board, glass, wood = (pick(style, n, rng) for n in ("trim", "shop", "glass", "door"))
+    panes = [
+        at(u - w, u + w, 0.5, 2.5) if shop else at(u - 0.55, u + 0.55, 1, 2.4)
+        for i, u in enumerate(us)
+        if i != door
+    ]
+    res = paint(panes, "building", glass, "glass", 3) + paint(
+        [at(us[door] - 0.65, us[door] + 0.65, 0, 2.5)], "building", trim, "flat", 2
+    )
+    res += paint([at(us[door] - 0.52, us[door] + 0.52, 0, 2.35)], "building", wood, "flat", 3)
+    return res + (
+        paint([at(0.3, width - 0.3, 2.65, 3.25)], "building", board, "flat", 2) if shop else []
+    )
 
 # %% ../../nbs/01_samples.ipynb #c043
-def wall(t:Thing, style:Style, rng:Rng)->Faces:
+def wall(t: Thing, style: Style, rng: Rng) -> Faces:
     "A garden wall with a cap; its bricks and plaster are those of houses, only context tells them apart"
-    l,h,c = t.length/2,t.height,pick(style,"wall",rng); mat = ("brick","stone","plaster")[rng.integers(3)]
-    return paint(box(0,.3,0,h,-l,l),"wall",c,mat)+paint(box(-.06,.36,h,h+.12,-l,l),"wall",c*.8,"flat",1)
+    l, h, c = t.length / 2, t.height, pick(style, "wall", rng)
+    mat = ("brick", "stone", "plaster")[rng.integers(3)]
+    return paint(box(0, 0.3, 0, h, -l, l), "wall", c, mat) + paint(
+        box(-0.06, 0.36, h, h + 0.12, -l, l), "wall", c * 0.8, "flat", 1
+    )
 
-def fence(t:Thing, style:Style, rng:Rng)->Faces:
+
+def fence(t: Thing, style: Style, rng: Rng) -> Faces:
     "Boards or bars on rails between posts; from afar they melt into a surface"
-    l,h,c = t.length/2,t.height*.8,pick(style,"fence",rng); step,width = (.22,.16) if rng.random()<.5 else (.3,.09)
-    bars = [side(-l,l,.1,h)] if t.z>32 else [side(z,z+width,.08,h) for z in np.arange(-l,l,step)]
-    rails = [side(-l,l,y*h,y*h+.1,.04) for y in (.25,.8)]; posts = [side(z-.07,z+.07,0,h+.12,-.02) for z in np.linspace(-l,l,6)]
-    return paint(rails,"fence",c*.8)+paint(bars,"fence",c,"planks",1)+paint(posts,"fence",c*.9,"flat",2)
+    l, h, c = t.length / 2, t.height * 0.8, pick(style, "fence", rng)
+    step, width = (0.22, 0.16) if rng.random() < 0.5 else (0.3, 0.09)
+    bars = (
+        [side(-l, l, 0.1, h)]
+        if t.z > 32
+        else [side(z, z + width, 0.08, h) for z in np.arange(-l, l, step)]
+    )
+    rails = [side(-l, l, y * h, y * h + 0.1, 0.04) for y in (0.25, 0.8)]
+    posts = [side(z - 0.07, z + 0.07, 0, h + 0.12, -0.02) for z in np.linspace(-l, l, 6)]
+    return (
+        paint(rails, "fence", c * 0.8)
+        + paint(bars, "fence", c, "planks", 1)
+        + paint(posts, "fence", c * 0.9, "flat", 2)
+    )
 
 # %% ../../nbs/01_samples.ipynb #c044
-def hedge(t:Thing, style:Style, rng:Rng)->Faces:
+def hedge(t: Thing, style: Style, rng: Rng) -> Faces:
     "A clipped row of bushes"
-    l,h,c = t.length/2,t.height*.8,pick(style,"leaf",rng); up = lambda: h*rng.uniform(.85,1)
-    bush = lambda z: np.array([[.3,0,z-.9],[.3,0,z+.9],[.3,up(),z+.7],[.3,h*1.05,z],[.3,up(),z-.7]])
-    return paint(box(.3,1.2,0,h*.9,-l,l),"vegetation",c*.85,"leaves")+paint([bush(z) for z in np.arange(-l,l,1.1)],"vegetation",c,"leaves",1)
+    l, h, c = t.length / 2, t.height * 0.8, pick(style, "leaf", rng)
+    up = lambda: h * rng.uniform(0.85, 1)
+    bush = lambda z: np.array(
+        [
+            [0.3, 0, z - 0.9],
+            [0.3, 0, z + 0.9],
+            [0.3, up(), z + 0.7],
+            [0.3, h * 1.05, z],
+            [0.3, up(), z - 0.7],
+        ]
+    )
+    return paint(box(0.3, 1.2, 0, h * 0.9, -l, l), "vegetation", c * 0.85, "leaves") + paint(
+        [bush(z) for z in np.arange(-l, l, 1.1)], "vegetation", c, "leaves", 1
+    )
 
-def tree(t:Thing, style:Style, rng:Rng)->Faces:
+
+def tree(t: Thing, style: Style, rng: Rng) -> Faces:
     "A trunk and a crown of leaf blobs, dark ones below, light ones above"
-    h,r,c = t.height,t.height*rng.uniform(.22,.3),pick(style,"leaf",rng); mid = h-r*style.crown
-    trunk = np.array([[-.16,0,0],[.16,0,0],[.09,mid,0],[-.09,mid,0]])*[h/7,1,1]
-    spots = sorted(rng.normal(0,.42,(16,2)).tolist(), key=lambda o: o[1])
-    blobs = [blob(rng,r*.55,r*x,max(mid+r*y*style.crown,1.6)) for x,y in spots]
-    crown = [q for i,b in enumerate(blobs) for q in paint([b],"vegetation",c*(.62+.033*i)*rng.uniform(.9,1.08),"leaves",1+i)]
-    return paint([trunk],"vegetation",pick(style,"trunk",rng),"bark")+crown
+    h, r, c = t.height, t.height * rng.uniform(0.22, 0.3), pick(style, "leaf", rng)
+    mid = h - r * style.crown
+    trunk = np.array([[-0.16, 0, 0], [0.16, 0, 0], [0.09, mid, 0], [-0.09, mid, 0]]) * [h / 7, 1, 1]
+    spots = sorted(rng.normal(0, 0.42, (16, 2)).tolist(), key=lambda o: o[1])
+    blobs = [blob(rng, r * 0.55, r * x, max(mid + r * y * style.crown, 1.6)) for x, y in spots]
+    crown = [
+        q
+        for i, b in enumerate(blobs)
+        for q in paint(
+            [b], "vegetation", c * (0.62 + 0.033 * i) * rng.uniform(0.9, 1.08), "leaves", 1 + i
+        )
+    ]
+    return paint([trunk], "vegetation", pick(style, "trunk", rng), "bark") + crown
 
 # %% ../../nbs/01_samples.ipynb #c046
-def lamp(t:Thing, style:Style, rng:Rng)->Faces:
+def lamp(t: Thing, style: Style, rng: Rng) -> Faces:
     "A street lamp that reaches over the road"
-    c,h,s = pick(style,"pole",rng),t.height,-t.side
-    posts = [line((0,0),(0,h+.04),.14), line((0,0),(0,1),.22), line((0,h),(s*1.6,h+.25),.09)]
-    return paint(posts,"pole",c)+paint([line((s*1.2,h+.2),(s*2,h+.3),.18)],"pole",c*.8,"flat",1)
+    c, h, s = pick(style, "pole", rng), t.height, -t.side
+    posts = [
+        line((0, 0), (0, h + 0.04), 0.14),
+        line((0, 0), (0, 1), 0.22),
+        line((0, h), (s * 1.6, h + 0.25), 0.09),
+    ]
+    return paint(posts, "pole", c) + paint(
+        [line((s * 1.2, h + 0.2), (s * 2, h + 0.3), 0.18)], "pole", c * 0.8, "flat", 1
+    )
 
 # %% ../../nbs/01_samples.ipynb #c047
-RED, WHITE, BLUE, YELLOW, BLACK = (210,30,36),(246,246,244),(30,84,176),(250,200,40),(30,30,30)
-SIGNS = [ # share, then what is painted over what: shape at the height 0 of the sign, colour
-    (.3, [(disc(.38),RED),(disc(.27),WHITE),(line((-.16,0),(.16,0),.09),BLACK)]),
-    (.2, [(disc(.45,n=3,turn=np.pi/2),RED),(disc(.28,n=3,turn=np.pi/2),WHITE)]),
-    (.2, [(disc(.38),BLUE),(line((0,-.22),(0,.2),.1),WHITE)]),
-    (.15,[(disc(.42,n=4),WHITE),(disc(.3,n=4),YELLOW)]),
-    (.15,[(rect(-1.1,1.1,-.4,.45),WHITE),(rect(-1.04,1.04,-.34,.39),BLUE),(rect(-.8,.5,.12,.24),WHITE),(rect(-.8,.2,-.18,-.06),WHITE)])]
-PLATE = [(rect(-.35,.35,-.95,-.55),WHITE),(rect(-.25,.25,-.8,-.7),BLACK)]
+RED, WHITE, BLUE, YELLOW, BLACK = (
+    (210, 30, 36),
+    (246, 246, 244),
+    (30, 84, 176),
+    (250, 200, 40),
+    (30, 30, 30),
+)
+SIGNS = [  # share, then what is painted over what: shape at the height 0 of the sign, colour
+    (0.3, [(disc(0.38), RED), (disc(0.27), WHITE), (line((-0.16, 0), (0.16, 0), 0.09), BLACK)]),
+    (0.2, [(disc(0.45, n=3, turn=np.pi / 2), RED), (disc(0.28, n=3, turn=np.pi / 2), WHITE)]),
+    (0.2, [(disc(0.38), BLUE), (line((0, -0.22), (0, 0.2), 0.1), WHITE)]),
+    (0.15, [(disc(0.42, n=4), WHITE), (disc(0.3, n=4), YELLOW)]),
+    (
+        0.15,
+        [
+            (rect(-1.1, 1.1, -0.4, 0.45), WHITE),
+            (rect(-1.04, 1.04, -0.34, 0.39), BLUE),
+            (rect(-0.8, 0.5, 0.12, 0.24), WHITE),
+            (rect(-0.8, 0.2, -0.18, -0.06), WHITE),
+        ],
+    ),
+]
+PLATE = [(rect(-0.35, 0.35, -0.95, -0.55), WHITE), (rect(-0.25, 0.25, -0.8, -0.7), BLACK)]
 
-def sign(t:Thing, style:Style, rng:Rng)->Faces:
+
+def sign(t: Thing, style: Style, rng: Rng) -> Faces:
     "A post with a ban, warning, order, priority or direction sign, some with a plate below"
-    kind = rng.choice(len(SIGNS),p=[p for p,_ in SIGNS]); parts = SIGNS[kind][1]+(PLATE if rng.random()<.35 and kind<4 else [])
-    board = [q for i,(s,c) in enumerate(parts) for q in paint([s+[0,t.height,0]],"traffic sign",c,"flat",1+i)]
-    return paint([line((0,0),(0,t.height+.3),.09)],"pole",pick(style,"pole",rng))+board
+    kind = rng.choice(len(SIGNS), p=[p for p, _ in SIGNS])
+    parts = SIGNS[kind][1] + (PLATE if rng.random() < 0.35 and kind < 4 else [])
+    board = [
+        q
+        for i, (s, c) in enumerate(parts)
+        for q in paint([s + [0, t.height, 0]], "traffic sign", c, "flat", 1 + i)
+    ]
+    return (
+        paint([line((0, 0), (0, t.height + 0.3), 0.09)], "pole", pick(style, "pole", rng)) + board
+    )
 
 # %% ../../nbs/01_samples.ipynb #c048
-LAMPS = [(255,40,30),(255,190,40),(60,240,130)]
+LAMPS = [(255, 40, 30), (255, 190, 40), (60, 240, 130)]
 
-def traffic_light(t:Thing, style:Style, rng:Rng)->Faces:
+
+def traffic_light(t: Thing, style: Style, rng: Rng) -> Faces:
     "A post with a head of three lamps; some have a second one on an arm over the road"
-    c,b,on,s = pick(style,"pole",rng),pick(style,"lightbox",rng,3),int(rng.random()*3),-t.side
-    def head(x:float, y:float)->Faces:
-        res = paint([rect(x-.26,x+.26,y-.1,y+1.2)],"traffic light",b,"flat",1)
-        for i,l in enumerate(LAMPS):
-            res += paint([disc(.15,x,y+.93-.38*i,n=10)],"traffic light",np.array(l)*(1 if i==on else .28),"flat",2,float(i==on))
-        return res
-    if t.length<.45: return paint([line((0,0),(0,3.6),.13)],"pole",c)+head(0,2.5)
-    return paint([line((0,0),(0,5.6),.13),line((0,5.5),(s*3.5,5.7),.11)],"pole",c)+head(0,2.5)+head(s*3.5,4.9)
+    c, b, on, s = (
+        pick(style, "pole", rng),
+        pick(style, "lightbox", rng, 3),
+        int(rng.random() * 3),
+        -t.side,
+    )
 
-def bollards(t:Thing, style:Style, rng:Rng)->Faces:
+    def head(x: float, y: float) -> Faces:
+        res = paint([rect(x - 0.26, x + 0.26, y - 0.1, y + 1.2)], "traffic light", b, "flat", 1)
+        for i, l in enumerate(LAMPS):
+            res += paint(
+                [disc(0.15, x, y + 0.93 - 0.38 * i, n=10)],
+                "traffic light",
+                np.array(l) * (1 if i == on else 0.28),
+                "flat",
+                2,
+                float(i == on),
+            )
+        return res
+
+    if t.length < 0.45:
+        return paint([line((0, 0), (0, 3.6), 0.13)], "pole", c) + head(0, 2.5)
+    return (
+        paint([line((0, 0), (0, 5.6), 0.13), line((0, 5.5), (s * 3.5, 5.7), 0.11)], "pole", c)
+        + head(0, 2.5)
+        + head(s * 3.5, 4.9)
+    )
+
+
+def bollards(t: Thing, style: Style, rng: Rng) -> Faces:
     "Short posts along the kerb"
-    c,zs = pick(style,"pole",rng),np.arange(0,t.length,1.6)
-    return paint([rect(-.07,.07,0,.95,z) for z in zs],"pole",c*.8)+paint([rect(-.07,.07,.75,.85,z-.01) for z in zs],"pole",WHITE,"flat",1)
+    c, zs = pick(style, "pole", rng), np.arange(0, t.length, 1.6)
+    return paint([rect(-0.07, 0.07, 0, 0.95, z) for z in zs], "pole", c * 0.8) + paint(
+        [rect(-0.07, 0.07, 0.75, 0.85, z - 0.01) for z in zs], "pole", WHITE, "flat", 1
+    )
 
 # %% ../../nbs/01_samples.ipynb #c050
-def wheels(zs:list, r:float, w:float, style:Style, rng:Rng, label:str)->Faces:
+def wheels(zs: list, r: float, w: float, style: Style, rng: Rng, label: str) -> Faces:
     "Tyres and rims on both sides, and what one sees of them from the front and from behind"
-    tyre,rim,sides = pick(style,"tyre",rng,3),pick(style,"rim",rng,3),[(z,x) for z in zs for x in (-w/2-.02,w/2+.02)]
-    ends = [rect(x*.98-.2*np.sign(x),x*.98,0,r,z+e*r) for z,x in sides for e in (-.8,.8)]
-    res = paint(ends,label,tyre*.8)+paint([disc(r,x,r,z,"x") for z,x in sides],label,tyre,"flat",1)
-    return res+paint([disc(r*.6,x,r,z,"x") for z,x in sides],label,rim,"flat",2)
+    tyre, rim, sides = (
+        pick(style, "tyre", rng, 3),
+        pick(style, "rim", rng, 3),
+        [(z, x) for z in zs for x in (-w / 2 - 0.02, w / 2 + 0.02)],
+    )
+    ends = [
+        rect(x * 0.98 - 0.2 * np.sign(x), x * 0.98, 0, r, z + e * r)
+        for z, x in sides
+        for e in (-0.8, 0.8)
+    ]
+    res = paint(ends, label, tyre * 0.8) + paint(
+        [disc(r, x, r, z, "x") for z, x in sides], label, tyre, "flat", 1
+    )
+    return res + paint([disc(r * 0.6, x, r, z, "x") for z, x in sides], label, rim, "flat", 2)
 
-def lights(style:Style, rng:Rng, w:float, y:float, l:float, label:str)->Faces:
+
+def lights(style: Style, rng: Rng, w: float, y: float, l: float, label: str) -> Faces:
     "White lamps in front, red ones behind, number plates"
-    ends = [(l/2+.02,pick(style,"headlight",rng,2)),(-l/2-.02,pick(style,"taillight",rng,2))]
-    res = [q for z,c in ends for q in paint([rect(s*(w/2-.44),s*(w/2-.1),y,y+.18,z) for s in (-1,1)],label,c,"flat",1,.5)]
-    return res+paint([rect(-.26,.26,y-.22,y-.1,z) for z,_ in ends],label,(240,238,220),"flat",1)
+    ends = [
+        (l / 2 + 0.02, pick(style, "headlight", rng, 2)),
+        (-l / 2 - 0.02, pick(style, "taillight", rng, 2)),
+    ]
+    res = [
+        q
+        for z, c in ends
+        for q in paint(
+            [rect(s * (w / 2 - 0.44), s * (w / 2 - 0.1), y, y + 0.18, z) for s in (-1, 1)],
+            label,
+            c,
+            "flat",
+            1,
+            0.5,
+        )
+    ]
+    return res + paint(
+        [rect(-0.26, 0.26, y - 0.22, y - 0.1, z) for z, _ in ends],
+        label,
+        (240, 238, 220),
+        "flat",
+        1,
+    )
 
 # %% ../../nbs/01_samples.ipynb #c051
-CARS = [(4.4,1.8,1.45,.55),(3.8,1.72,1.5,.15),(4.6,1.82,1.5,.1),(4.8,1.9,1.95,.05)] # length, width, height, boot: saloon, hatchback, estate, van
+CARS = [
+    (4.4, 1.8, 1.45, 0.55),
+    (3.8, 1.72, 1.5, 0.15),
+    (4.6, 1.82, 1.5, 0.1),
+    (4.8, 1.9, 1.95, 0.05),
+]  # length, width, height, boot: saloon, hatchback, estate, van
 
-def car(t:Thing, style:Style, rng:Rng)->Faces:
+
+def car(t: Thing, style: Style, rng: Rng) -> Faces:
     "Hull, cabin with windows, wheels, lights"
-    c,glass,(l,w,h,boot) = pick(style,"car",rng),pick(style,"carglass",rng),CARS[int(rng.random()*4)]
-    a,b,y,f = -l/2,l/2,.86 if h<1.8 else 1.05,l*.18 # back, front, waist, bonnet
-    hull = [(a,.3),(a,y-.1),(a+.12,y),(b-f*.9,y),(b-.1,y-.16),(b,.6),(b,.3)]
-    p,q,r,s = a+.06+boot*1.2,a+.32+boot*2,b-f*2.4,b-f*1.15 # foot and top of the rear window, top and foot of the windscreen
-    res = paint(prism(hull,w),"car",c,"metal")+paint([side(a+.1,b-.1,.22,.36,x) for x in (-w/2,w/2)],"car",c*.35)
-    res += paint([rect(-w/2+.05,w/2-.05,.3,.46,z) for z in (a-.01,b+.01)],"car",c*.5,"flat",1)
-    res += paint(prism([(p,y),(q,h),(r,h),(s,y)],w-.16),"car",c,"metal",3)+paint(panes(p,q,r,s,y,h,w/2-.08),"car",glass,"glass",4)
-    return res+wheels((a+.8,b-.85),.33,w,style,rng,"car")+lights(style,rng,w,.62,l,"car")
+    c, glass, (l, w, h, boot) = (
+        pick(style, "car", rng),
+        pick(style, "carglass", rng),
+        CARS[int(rng.random() * 4)],
+    )
+    a, b, y, f = -l / 2, l / 2, 0.86 if h < 1.8 else 1.05, l * 0.18  # back, front, waist, bonnet
+    hull = [
+        (a, 0.3),
+        (a, y - 0.1),
+        (a + 0.12, y),
+        (b - f * 0.9, y),
+        (b - 0.1, y - 0.16),
+        (b, 0.6),
+        (b, 0.3),
+    ]
+    p, q, r, s = (
+        a + 0.06 + boot * 1.2,
+        a + 0.32 + boot * 2,
+        b - f * 2.4,
+        b - f * 1.15,
+    )  # foot and top of the rear window, top and foot of the windscreen
+    res = paint(prism(hull, w), "car", c, "metal") + paint(
+        [side(a + 0.1, b - 0.1, 0.22, 0.36, x) for x in (-w / 2, w / 2)], "car", c * 0.35
+    )
+    res += paint(
+        [rect(-w / 2 + 0.05, w / 2 - 0.05, 0.3, 0.46, z) for z in (a - 0.01, b + 0.01)],
+        "car",
+        c * 0.5,
+        "flat",
+        1,
+    )
+    res += paint(prism([(p, y), (q, h), (r, h), (s, y)], w - 0.16), "car", c, "metal", 3) + paint(
+        panes(p, q, r, s, y, h, w / 2 - 0.08), "car", glass, "glass", 4
+    )
+    return (
+        res
+        + wheels((a + 0.8, b - 0.85), 0.33, w, style, rng, "car")
+        + lights(style, rng, w, 0.62, l, "car")
+    )
 
 # %% ../../nbs/01_samples.ipynb #c052
-def panes(p:float, q:float, r:float, s:float, y:float, h:float, x:float)->list:
+def panes(p: float, q: float, r: float, s: float, y: float, h: float, x: float) -> list:
     "Two windows a side, rear window, windscreen of a cabin of half width `x`"
-    m = (q+r)/2; quad = lambda x,z0,z1,z2,z3: np.array([[x,y+.05,z0],[x,h-.1,z1],[x,h-.1,z2],[x,y+.05,z3]])
-    glass = lambda z0,z1: np.array([[x-.1,y+.04,z0],[.1-x,y+.04,z0],[.18-x,h-.08,z1],[x-.18,h-.08,z1]])
-    return [glass(p-.02,q-.03),glass(s+.02,r+.03)]+[quad(k*(x+.01),*zs) for k in (-1,1) for zs in ((p+.15,q+.08,m-.05,m-.05),(m+.05,m+.05,r-.04,s-.12))]
+    m = (q + r) / 2
+    quad = lambda x, z0, z1, z2, z3: np.array(
+        [[x, y + 0.05, z0], [x, h - 0.1, z1], [x, h - 0.1, z2], [x, y + 0.05, z3]]
+    )
+    glass = lambda z0, z1: np.array(
+        [
+            [x - 0.1, y + 0.04, z0],
+            [0.1 - x, y + 0.04, z0],
+            [0.18 - x, h - 0.08, z1],
+            [x - 0.18, h - 0.08, z1],
+        ]
+    )
+    return [glass(p - 0.02, q - 0.03), glass(s + 0.02, r + 0.03)] + [
+        quad(k * (x + 0.01), *zs)
+        for k in (-1, 1)
+        for zs in (
+            (p + 0.15, q + 0.08, m - 0.05, m - 0.05),
+            (m + 0.05, m + 0.05, r - 0.04, s - 0.12),
+        )
+    ]
 
 # %% ../../nbs/01_samples.ipynb #c053
-def truck(t:Thing, style:Style, rng:Rng)->Faces:
+def truck(t: Thing, style: Style, rng: Rng) -> Faces:
     "A cab and a cargo box"
-    c,cargo,l,w,h = pick(style,"truck",rng),pick(style,"truck",rng),7.4,2.4,3.3; f,sides = l/2-1.9,(-w/2-.02,w/2+.02)
-    res = paint(box(-w/2,w/2,.9,h,-l/2,f-.2),"truck",cargo,"metal")+paint(box(-w/2,w/2,.45,.9,-l/2+.1,f),"truck",(50,50,54))
-    res += paint(box(-w/2,w/2,.5,2.6,f,l/2),"truck",c,"metal")
-    glass = [rect(-w/2+.2,w/2-.2,1.5,2.4,l/2+.02)]+[side(f+.7,l/2-.2,1.5,2.3,x) for x in sides]
-    doors = [rect(-.03,.03,1,h-.1,-l/2-.02),rect(-w/2+.1,w/2-.1,.95,1.02,-l/2-.02)]
-    res += paint(glass,"truck",pick(style,"carglass",rng),"glass",1)+paint(doors,"truck",cargo*.6,"flat",1)
-    res += paint([side(-l/2+.4,f-.6,1.9,2.5,x) for x in sides],"truck",pick(style,"stripe",rng),"flat",1)
-    return res+wheels((-l/2+1,-l/2+2.1,l/2-1.1),.48,w,style,rng,"truck")+lights(style,rng,w,.6,l,"truck")
+    c, cargo, l, w, h = pick(style, "truck", rng), pick(style, "truck", rng), 7.4, 2.4, 3.3
+    f, sides = l / 2 - 1.9, (-w / 2 - 0.02, w / 2 + 0.02)
+    res = paint(box(-w / 2, w / 2, 0.9, h, -l / 2, f - 0.2), "truck", cargo, "metal") + paint(
+        box(-w / 2, w / 2, 0.45, 0.9, -l / 2 + 0.1, f), "truck", (50, 50, 54)
+    )
+    res += paint(box(-w / 2, w / 2, 0.5, 2.6, f, l / 2), "truck", c, "metal")
+    glass = [rect(-w / 2 + 0.2, w / 2 - 0.2, 1.5, 2.4, l / 2 + 0.02)] + [
+        side(f + 0.7, l / 2 - 0.2, 1.5, 2.3, x) for x in sides
+    ]
+    doors = [
+        rect(-0.03, 0.03, 1, h - 0.1, -l / 2 - 0.02),
+        rect(-w / 2 + 0.1, w / 2 - 0.1, 0.95, 1.02, -l / 2 - 0.02),
+    ]
+    res += paint(glass, "truck", pick(style, "carglass", rng), "glass", 1) + paint(
+        doors, "truck", cargo * 0.6, "flat", 1
+    )
+    res += paint(
+        [side(-l / 2 + 0.4, f - 0.6, 1.9, 2.5, x) for x in sides],
+        "truck",
+        pick(style, "stripe", rng),
+        "flat",
+        1,
+    )
+    return (
+        res
+        + wheels((-l / 2 + 1, -l / 2 + 2.1, l / 2 - 1.1), 0.48, w, style, rng, "truck")
+        + lights(style, rng, w, 0.6, l, "truck")
+    )
 
-def coach(style:Style, rng:Rng, c:np.ndarray, l:float, w:float, h:float, label:str, low:float)->Faces:
+
+def coach(
+    style: Style, rng: Rng, c: np.ndarray, l: float, w: float, h: float, label: str, low: float
+) -> Faces:
     "A long box with bands of windows: what buses and trams share"
-    glass,stripe,zs = pick(style,"carglass",rng),pick(style,"stripe",rng),np.linspace(-l/2+.3,l/2-.3,int(l/1.5)+1)
-    ends,sides = (-l/2-.02,l/2+.02),(-w/2-.02,w/2+.02)
-    bands = [side(a+.06,b-.06,h*.42,h*.78,x) for a,b in zip(zs[:-1],zs[1:]) for x in sides]+[rect(-w/2+.15,w/2-.15,h*.4,h*.8,z) for z in ends]
-    res = paint(box(-w/2,w/2,low,h,-l/2,l/2),label,c,"metal")+paint(bands,label,glass,"glass",1)
-    res += paint([side(-l/2,l/2,low+.35,low+.6,x) for x in sides],label,stripe,"flat",1)
-    return res+paint([rect(-w*.3,w*.3,h*.85,h*.95,z) for z in ends],label,BLACK,"flat",1)+lights(style,rng,w,.7,l,label)
+    glass, stripe, zs = (
+        pick(style, "carglass", rng),
+        pick(style, "stripe", rng),
+        np.linspace(-l / 2 + 0.3, l / 2 - 0.3, int(l / 1.5) + 1),
+    )
+    ends, sides = (-l / 2 - 0.02, l / 2 + 0.02), (-w / 2 - 0.02, w / 2 + 0.02)
+    bands = [
+        side(a + 0.06, b - 0.06, h * 0.42, h * 0.78, x)
+        for a, b in zip(zs[:-1], zs[1:])
+        for x in sides
+    ] + [rect(-w / 2 + 0.15, w / 2 - 0.15, h * 0.4, h * 0.8, z) for z in ends]
+    res = paint(box(-w / 2, w / 2, low, h, -l / 2, l / 2), label, c, "metal") + paint(
+        bands, label, glass, "glass", 1
+    )
+    res += paint(
+        [side(-l / 2, l / 2, low + 0.35, low + 0.6, x) for x in sides], label, stripe, "flat", 1
+    )
+    return (
+        res
+        + paint(
+            [rect(-w * 0.3, w * 0.3, h * 0.85, h * 0.95, z) for z in ends], label, BLACK, "flat", 1
+        )
+        + lights(style, rng, w, 0.7, l, label)
+    )
 
 # %% ../../nbs/01_samples.ipynb #c054
-def bus(t:Thing, style:Style, rng:Rng)->Faces:
-    return coach(style,rng,pick(style,"bus",rng),10.5,2.5,3.1,"bus",.35)+wheels((-3.2,3.4),.48,2.5,style,rng,"bus")
+def bus(t: Thing, style: Style, rng: Rng) -> Faces:
+    return coach(style, rng, pick(style, "bus", rng), 10.5, 2.5, 3.1, "bus", 0.35) + wheels(
+        (-3.2, 3.4), 0.48, 2.5, style, rng, "bus"
+    )
 
-def tram(t:Thing, style:Style, rng:Rng)->Faces:
+
+def tram(t: Thing, style: Style, rng: Rng) -> Faces:
     "One section of a tram, with a current collector"
-    c = pick(style,"tram",rng)
-    return coach(style,rng,c,9.1,2.4,3.4,"train",.2)+paint(box(-.6,.6,3.4,3.75,-2,2),"train",c*.5)
+    c = pick(style, "tram", rng)
+    return coach(style, rng, c, 9.1, 2.4, 3.4, "train", 0.2) + paint(
+        box(-0.6, 0.6, 3.4, 3.75, -2, 2), "train", c * 0.5
+    )
 
 # %% ../../nbs/01_samples.ipynb #c056
-def figure(style:Style, rng:Rng, h:float, label:str, stride:float, y:float=0.)->Faces:
+def figure(style: Style, rng: Rng, h: float, label: str, stride: float, y: float = 0.0) -> Faces:
     "A person from in front or behind, `h` metres tall, feet at height `y`"
-    top,legs,skin,hair,shoe = (pick(style,n,rng) for n in ("top","legs","skin","hair","shoe"))
-    hip,neck,step,front = y+.48*h,y+.82*h,stride*h*rng.uniform(.1,.5),rng.random()<.5
-    feet,shoulders = [(s,s*(step+.02*h)) for s in (-1,1)],[(-.1,-.36),(.1,-.36),(.135,-.02),(.06,.01),(-.06,.01),(-.135,-.02)]
-    res = paint([line((s*.06*h,hip),(x,y+.04),.1*h) for s,x in feet],label,legs,"cloth")
-    res += paint([line((x,y),(x,y+.05),.13*h) for _,x in feet],label,shoe,"flat",1)
-    res += paint([line((s*.12*h,neck-.03*h),(s*(.15*h+step*.6),hip-.02*h),.06*h) for s in (-1,1)],label,top*.85,"cloth",1)
-    res += paint([np.array([[a*h,neck+b*h,0] for a,b in shoulders])],label,top,"cloth",2)
-    res += paint([line((0,neck),(0,neck+.06*h),.05*h)],label,skin,"flat",2)+paint([disc(.065*h,0,y+.925*h,n=10)],label,skin,"flat",3)
-    return res+paint([disc(.066*h,0,y+.95*h,n=10)],label,hair,"flat",2 if front else 4)
+    top, legs, skin, hair, shoe = (
+        pick(style, n, rng) for n in ("top", "legs", "skin", "hair", "shoe")
+    )
+    hip, neck, step, front = (
+        y + 0.48 * h,
+        y + 0.82 * h,
+        stride * h * rng.uniform(0.1, 0.5),
+        rng.random() < 0.5,
+    )
+    feet, shoulders = (
+        [(s, s * (step + 0.02 * h)) for s in (-1, 1)],
+        [(-0.1, -0.36), (0.1, -0.36), (0.135, -0.02), (0.06, 0.01), (-0.06, 0.01), (-0.135, -0.02)],
+    )
+    res = paint(
+        [line((s * 0.06 * h, hip), (x, y + 0.04), 0.1 * h) for s, x in feet], label, legs, "cloth"
+    )
+    res += paint([line((x, y), (x, y + 0.05), 0.13 * h) for _, x in feet], label, shoe, "flat", 1)
+    res += paint(
+        [
+            line(
+                (s * 0.12 * h, neck - 0.03 * h),
+                (s * (0.15 * h + step * 0.6), hip - 0.02 * h),
+                0.06 * h,
+            )
+            for s in (-1, 1)
+        ],
+        label,
+        top * 0.85,
+        "cloth",
+        1,
+    )
+    res += paint(
+        [np.array([[a * h, neck + b * h, 0] for a, b in shoulders])], label, top, "cloth", 2
+    )
+    res += paint([line((0, neck), (0, neck + 0.06 * h), 0.05 * h)], label, skin, "flat", 2) + paint(
+        [disc(0.065 * h, 0, y + 0.925 * h, n=10)], label, skin, "flat", 3
+    )
+    return res + paint(
+        [disc(0.066 * h, 0, y + 0.95 * h, n=10)], label, hair, "flat", 2 if front else 4
+    )
 
-def person(t:Thing, style:Style, rng:Rng)->Faces: return figure(style,rng,t.height,"person",.25)
 
-def seated(t:Thing, faces:Faces)->Faces:
+def person(t: Thing, style: Style, rng: Rng) -> Faces:
+    return figure(style, rng, t.height, "person", 0.25)
+
+
+def seated(t: Thing, faces: Faces) -> Faces:
     "A rider turned to the cameras, in front of what is ridden"
-    a = t.view-t.heading; turn = np.array([[np.cos(a),0,-np.sin(a)],[0,1,0],[np.sin(a),0,np.cos(a)]])
-    return [q._replace(points=q.points@turn, layer=q.layer+3) for q in faces]
+    a = t.view - t.heading
+    turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
+    return [q._replace(points=q.points @ turn, layer=q.layer + 3) for q in faces]
 
 # %% ../../nbs/01_samples.ipynb #c057
-def bicycle(t:Thing, style:Style, rng:Rng)->Faces:
+def bicycle(t: Thing, style: Style, rng: Rng) -> Faces:
     "Two spoked wheels, frame, handlebar, saddle"
-    c,tyre,r,axles = pick(style,"cycle",rng),pick(style,"tyre",rng,3),.36,(-.55,.55)
-    spokes = [tube((z-r*np.cos(a),r-r*np.sin(a)),(z+r*np.cos(a),r+r*np.sin(a)),.03)[0] for z in axles for a in (.4,1.2,2,2.8)]
-    frame = [((-.55,r),(-.15,.85)),((-.1,.3),(-.15,.9)),((-.15,.8),(.4,.85)),((-.1,.3),(.42,.8)),((.55,r),(.42,1.))]
-    res = paint([ring(r,.09,z,r) for z in axles]+spokes+[rect(-.05,.05,0,2*r,z) for z in axles],"bicycle",tyre)
-    res += paint([p for a,b in frame for p in tube(a,b,.07)],"bicycle",c,"flat",1)
-    return res+paint([rect(-.28,.28,.98,1.04,.42),flat(-.09,.09,-.32,0,.93),rect(-.09,.09,.88,.95,-.25)],"bicycle",tyre,"flat",2)
+    c, tyre, r, axles = pick(style, "cycle", rng), pick(style, "tyre", rng, 3), 0.36, (-0.55, 0.55)
+    spokes = [
+        tube((z - r * np.cos(a), r - r * np.sin(a)), (z + r * np.cos(a), r + r * np.sin(a)), 0.03)[
+            0
+        ]
+        for z in axles
+        for a in (0.4, 1.2, 2, 2.8)
+    ]
+    frame = [
+        ((-0.55, r), (-0.15, 0.85)),
+        ((-0.1, 0.3), (-0.15, 0.9)),
+        ((-0.15, 0.8), (0.4, 0.85)),
+        ((-0.1, 0.3), (0.42, 0.8)),
+        ((0.55, r), (0.42, 1.0)),
+    ]
+    res = paint(
+        [ring(r, 0.09, z, r) for z in axles]
+        + spokes
+        + [rect(-0.05, 0.05, 0, 2 * r, z) for z in axles],
+        "bicycle",
+        tyre,
+    )
+    res += paint([p for a, b in frame for p in tube(a, b, 0.07)], "bicycle", c, "flat", 1)
+    return res + paint(
+        [
+            rect(-0.28, 0.28, 0.98, 1.04, 0.42),
+            flat(-0.09, 0.09, -0.32, 0, 0.93),
+            rect(-0.09, 0.09, 0.88, 0.95, -0.25),
+        ],
+        "bicycle",
+        tyre,
+        "flat",
+        2,
+    )
 
 # %% ../../nbs/01_samples.ipynb #c058
-def motorcycle(t:Thing, style:Style, rng:Rng)->Faces:
+def motorcycle(t: Thing, style: Style, rng: Rng) -> Faces:
     "Fat wheels, tank and seat, handlebar, lamps"
-    c,tyre = pick(style,"car",rng),pick(style,"tyre",rng,3); tank = [(-.75,.55),(-.7,.85),(-.1,.78),(.1,.95),(.45,.9),(.6,.6),(.2,.35),(-.3,.35)]
-    tyres = [disc(.32,x,.32,z,"x") for z in (.7,-.7) for x in (-.08,.08)]+[rect(-.09,.09,0,.62,z) for z in (-1.02,1.02)]
-    res = paint(tyres,"motorcycle",tyre)+paint(prism(tank,.34),"motorcycle",c,"metal",1)
-    res += paint(tube((.7,.32),(.42,1.05),.09),"motorcycle",tyre*1.5,"flat",1)
-    res += paint([rect(-.38,.38,1.02,1.09,.42),flat(-.15,.15,-.7,-.05,.86)],"motorcycle",tyre,"flat",2)
-    res += paint([rect(-.1,.1,.66,.78,-.78)],"motorcycle",pick(style,"taillight",rng,2),"flat",2,.5)
-    return res+paint([disc(.1,0,.92,.62,n=8)],"motorcycle",pick(style,"headlight",rng,2),"flat",2,.5)
+    c, tyre = pick(style, "car", rng), pick(style, "tyre", rng, 3)
+    tank = [
+        (-0.75, 0.55),
+        (-0.7, 0.85),
+        (-0.1, 0.78),
+        (0.1, 0.95),
+        (0.45, 0.9),
+        (0.6, 0.6),
+        (0.2, 0.35),
+        (-0.3, 0.35),
+    ]
+    tyres = [disc(0.32, x, 0.32, z, "x") for z in (0.7, -0.7) for x in (-0.08, 0.08)] + [
+        rect(-0.09, 0.09, 0, 0.62, z) for z in (-1.02, 1.02)
+    ]
+    res = paint(tyres, "motorcycle", tyre) + paint(prism(tank, 0.34), "motorcycle", c, "metal", 1)
+    res += paint(tube((0.7, 0.32), (0.42, 1.05), 0.09), "motorcycle", tyre * 1.5, "flat", 1)
+    res += paint(
+        [rect(-0.38, 0.38, 1.02, 1.09, 0.42), flat(-0.15, 0.15, -0.7, -0.05, 0.86)],
+        "motorcycle",
+        tyre,
+        "flat",
+        2,
+    )
+    res += paint(
+        [rect(-0.1, 0.1, 0.66, 0.78, -0.78)],
+        "motorcycle",
+        pick(style, "taillight", rng, 2),
+        "flat",
+        2,
+        0.5,
+    )
+    return res + paint(
+        [disc(0.1, 0, 0.92, 0.62, n=8)],
+        "motorcycle",
+        pick(style, "headlight", rng, 2),
+        "flat",
+        2,
+        0.5,
+    )
 
 # %% ../../nbs/01_samples.ipynb #c059
-def cyclist(t:Thing, style:Style, rng:Rng)->Faces: return bicycle(t,style,rng)+seated(t,figure(style,rng,1.62,"rider",.2,.28))
+def cyclist(t: Thing, style: Style, rng: Rng) -> Faces:
+    return bicycle(t, style, rng) + seated(t, figure(style, rng, 1.62, "rider", 0.2, 0.28))
 
-def motorbike(t:Thing, style:Style, rng:Rng)->Faces:
+
+def motorbike(t: Thing, style: Style, rng: Rng) -> Faces:
     "A motorcycle with its rider"
-    helmet = paint([disc(.14,0,1.72,n=10)],"rider",pick(style,"car",rng),"flat",5)
-    return motorcycle(t,style,rng)+seated(t,figure(style,rng,1.6,"rider",.6,.22)+helmet)
+    helmet = paint([disc(0.14, 0, 1.72, n=10)], "rider", pick(style, "car", rng), "flat", 5)
+    return motorcycle(t, style, rng) + seated(
+        t, figure(style, rng, 1.6, "rider", 0.6, 0.22) + helmet
+    )
 
 # %% ../../nbs/01_samples.ipynb #c061
-def backdrop(style:Style, rng:Rng)->Faces:
+def backdrop(style: Style, rng: Rng) -> Faces:
     "Houses and trees that close the view"
     res = []
-    for x in np.arange(-260,260,13):
-        house,h,z = rng.random()<.55,rng.uniform(6,17),END+40+rng.uniform(0,20)
-        trees = [blob(rng,7,x+6,h*.3,END+35,rough=.1), blob(rng,8,x,h*.2,END+35,rough=.1)]
-        if house: res += paint([rect(x,x+13,0,h,z)],"building",pick(style,"building",rng),"plaster",1)
-        else: res += paint(trees,"vegetation",pick(style,"leaf",rng),"leaves",2)
+    for x in np.arange(-260, 260, 13):
+        house, h, z = rng.random() < 0.55, rng.uniform(6, 17), END + 40 + rng.uniform(0, 20)
+        trees = [
+            blob(rng, 7, x + 6, h * 0.3, END + 35, rough=0.1),
+            blob(rng, 8, x, h * 0.2, END + 35, rough=0.1),
+        ]
+        if house:
+            res += paint(
+                [rect(x, x + 13, 0, h, z)], "building", pick(style, "building", rng), "plaster", 1
+            )
+        else:
+            res += paint(trees, "vegetation", pick(style, "leaf", rng), "leaves", 2)
     return res
 
-def bonnet(style:Style, rng:Rng, camera:Camera)->Faces:
+
+def bonnet(style: Style, rng: Rng, camera: Camera) -> Faces:
     "The own car, below the camera and moving with it"
-    x = np.linspace(-1.1,1.1,15); u = x/1.1
-    rim = np.stack([x,.89-.08*u**2-.1*u**6,1.75-.25*u**2],-1)
-    shape = np.concatenate([rim,[[1.2,.65,.5],[-1.2,.65,.5]]])
-    return paint([shape+[camera.x,camera.height-1.3,0]],"own car",pick(style,"bonnet",rng),"metal")
+    x = np.linspace(-1.1, 1.1, 15)
+    u = x / 1.1
+    rim = np.stack([x, 0.89 - 0.08 * u**2 - 0.1 * u**6, 1.75 - 0.25 * u**2], -1)
+    shape = np.concatenate([rim, [[1.2, 0.65, 0.5], [-1.2, 0.65, 0.5]]])
+    return paint(
+        [shape + [camera.x, camera.height - 1.3, 0]], "own car", pick(style, "bonnet", rng), "metal"
+    )
 
 # %% ../../nbs/01_samples.ipynb #c062
-KINDS = {f.__name__: f for f in (building,wall,fence,hedge,tree,lamp,sign,traffic_light,bollards,
-                                 car,truck,bus,tram,person,bicycle,cyclist,motorcycle,motorbike)}
-CARDS = {"tree","lamp","sign","traffic_light","person"} # flat like cardboard, turned towards the cameras
-HOUSES = {"building","wall","fence","hedge"}            # mirrored on the left
-SOLID = {"building","wall","car","truck","bus","tram"}  # closed bodies: what looks away is hidden
+KINDS = {
+    f.__name__: f
+    for f in (
+        building,
+        wall,
+        fence,
+        hedge,
+        tree,
+        lamp,
+        sign,
+        traffic_light,
+        bollards,
+        car,
+        truck,
+        bus,
+        tram,
+        person,
+        bicycle,
+        cyclist,
+        motorcycle,
+        motorbike,
+    )
+}
+CARDS = {
+    "tree",
+    "lamp",
+    "sign",
+    "traffic_light",
+    "person",
+}  # flat like cardboard, turned towards the cameras
+HOUSES = {"building", "wall", "fence", "hedge"}  # mirrored on the left
+SOLID = {
+    "building",
+    "wall",
+    "car",
+    "truck",
+    "bus",
+    "tram",
+}  # closed bodies: what looks away is hidden
 
 # %% ../../nbs/01_samples.ipynb #c064
 @dataclass
 class Mesh:
     "All F faces of one picture, back to front: face i is painted over those before it"
-    points:list          # F arrays (n,3), metres
-    label:np.ndarray     # (F,) uint8
-    colour:np.ndarray    # (F,3) RGB 0..255
-    material:np.ndarray  # (F,) index into `MATERIALS`
-    glow:np.ndarray      # (F,)
-    normal:np.ndarray    # (F,3) unit length, towards the eye
-    visible:np.ndarray   # (F,) bool: not on the back of a solid
-    casts:np.ndarray     # (F,) bool: throws a shadow
+
+    points: list  # F arrays (n,3), metres
+    label: np.ndarray  # (F,) uint8
+    colour: np.ndarray  # (F,3) RGB 0..255
+    material: np.ndarray  # (F,) index into `MATERIALS`
+    glow: np.ndarray  # (F,)
+    normal: np.ndarray  # (F,3) unit length, towards the eye
+    visible: np.ndarray  # (F,) bool: not on the back of a solid
+    casts: np.ndarray  # (F,) bool: throws a shadow
 
 # %% ../../nbs/01_samples.ipynb #c065
 class Group(NamedTuple):
     "The faces of one thing, where it stands"
-    faces:Faces
-    distance:float       # metres: what is further is painted first
-    solid:bool=False
-    casts:bool=False
+
+    faces: Faces
+    distance: float  # metres: what is further is painted first
+    solid: bool = False
+    casts: bool = False
 
 # %% ../../nbs/01_samples.ipynb #c066
-def stand(t:Thing, w:World, style:Style)->Group:
+def stand(t: Thing, w: World, style: Style) -> Group:
     "Draw a thing and put it in its place"
-    view = np.arctan2(t.x-w.ego,t.z); yaw = view if t.kind in CARDS else t.heading
+    view = np.arctan2(t.x - w.ego, t.z)
+    yaw = view if t.kind in CARDS else t.heading
     faces = KINDS[t.kind](t._replace(view=view), style, np.random.default_rng(t.seed))
-    c,s,m = np.cos(yaw),np.sin(yaw),t.side if t.kind in HOUSES else 1
-    put = lambda p: p@np.array([[c*m,0,-s*m],[0,1,0],[s,0,c]])+[t.x,0,t.z]
-    base = put(np.concatenate([q.points for q in faces if q.layer==0])); x,_,z = (base.max(0)+base.min(0))/2
-    return Group([q._replace(points=put(q.points)) for q in faces], np.hypot(x-w.ego,z), t.kind in SOLID, True)
+    c, s, m = np.cos(yaw), np.sin(yaw), t.side if t.kind in HOUSES else 1
+    put = lambda p: p @ np.array([[c * m, 0, -s * m], [0, 1, 0], [s, 0, c]]) + [t.x, 0, t.z]
+    base = put(np.concatenate([q.points for q in faces if q.layer == 0]))
+    x, _, z = (base.max(0) + base.min(0)) / 2
+    return Group(
+        [q._replace(points=put(q.points)) for q in faces],
+        np.hypot(x - w.ego, z),
+        t.kind in SOLID,
+        True,
+    )
 
 # %% ../../nbs/01_samples.ipynb #c067
-def shape_of(points:list, group:np.ndarray)->tuple: # group (F,): which thing a face belongs to
+def shape_of(points: list, group: np.ndarray) -> tuple:  # group (F,): which thing a face belongs to
     "Middle (F,3) and normal (F,3) of each face, middle (F,3) of its thing"
-    count = np.array([len(p) for p in points]); start,p = count.cumsum()-count,np.concatenate(points)
-    first = np.flatnonzero(np.diff(group,prepend=-1))
-    lo,hi = (f.reduceat(f.reduceat(p,start),first) for f in (np.minimum,np.maximum))
-    normal = np.cross(p[start+1]-p[start],p[start+2]-p[start])
-    normal /= np.linalg.norm(normal,axis=1,keepdims=True)+1e-9
-    return np.add.reduceat(p,start)/count[:,None], normal, ((lo+hi)/2)[group]
+    count = np.array([len(p) for p in points])
+    start, p = count.cumsum() - count, np.concatenate(points)
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    lo, hi = (f.reduceat(f.reduceat(p, start), first) for f in (np.minimum, np.maximum))
+    normal = np.cross(p[start + 1] - p[start], p[start + 2] - p[start])
+    normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
+    return np.add.reduceat(p, start) / count[:, None], normal, ((lo + hi) / 2)[group]
 
-def to_mesh(groups:list[Group], bend:float, eye:np.ndarray)->Mesh:
+
+def to_mesh(groups: list[Group], bend: float, eye: np.ndarray) -> Mesh:
     "Bend the street, sort back to front, find what looks away"
-    faces,per = [q for g in groups for q in g.faces],lambda of: np.repeat([of(g) for g in groups],[len(g.faces) for g in groups])
-    points = [q.points+bend/2*q.points[:,2:]**2*[1,0,0] for q in faces]
-    mid,normal,centre = shape_of(points,np.repeat(range(len(groups)),[len(g.faces) for g in groups])); sight = mid-eye
-    sign_of = lambda a,b: np.where((a*b).sum(1)<0,-1,1)[:,None]
-    away = (normal*sign_of(normal,mid-centre)*sight).sum(1)>=0
-    order = np.lexsort((-np.linalg.norm(sight,axis=1),[q.layer for q in faces],-per(lambda g: g.distance)))
-    label,colour,glow = (np.array([getattr(q,n) for q in faces])[order] for n in ("label","colour","glow"))
+    faces, per = (
+        [q for g in groups for q in g.faces],
+        lambda of: np.repeat([of(g) for g in groups], [len(g.faces) for g in groups]),
+    )
+    points = [q.points + bend / 2 * q.points[:, 2:] ** 2 * [1, 0, 0] for q in faces]
+    mid, normal, centre = shape_of(
+        points, np.repeat(range(len(groups)), [len(g.faces) for g in groups])
+    )
+    sight = mid - eye
+    sign_of = lambda a, b: np.where((a * b).sum(1) < 0, -1, 1)[:, None]
+    away = (normal * sign_of(normal, mid - centre) * sight).sum(1) >= 0
+    order = np.lexsort(
+        (-np.linalg.norm(sight, axis=1), [q.layer for q in faces], -per(lambda g: g.distance))
+    )
+    label, colour, glow = (
+        np.array([getattr(q, n) for q in faces])[order] for n in ("label", "colour", "glow")
+    )
     material = np.array([MATERIAL_ID[q.material] for q in faces])[order]
-    return Mesh([points[i] for i in order], label.astype(np.uint8), colour, material, glow, (-normal*sign_of(normal,sight))[order],
-                ~(away&per(lambda g: g.solid))[order], per(lambda g: g.casts)[order])
+    return Mesh(
+        [points[i] for i in order],
+        label.astype(np.uint8),
+        colour,
+        material,
+        glow,
+        (-normal * sign_of(normal, sight))[order],
+        ~(away & per(lambda g: g.solid))[order],
+        per(lambda g: g.casts)[order],
+    )
 
 # %% ../../nbs/01_samples.ipynb #c068
-def assemble(w:World, style:Style, camera:Camera)->Mesh:
+def assemble(w: World, style: Style, camera: Camera) -> Mesh:
     "The whole place as this renderer builds it"
-    rng = np.random.default_rng([w.seed,1])
-    groups = [Group(ground(w,style,rng),1e6), Group(backdrop(style,rng),1e5)]+[stand(t,w,style) for t in w.things]
-    return to_mesh(groups+([Group(bonnet(style,rng,camera),0)] if style.bonnet else []), w.bend, camera.eye)
+    rng = np.random.default_rng([w.seed, 1])
+    groups = [Group(ground(w, style, rng), 1e6), Group(backdrop(style, rng), 1e5)] + [
+        stand(t, w, style) for t in w.things
+    ]
+    return to_mesh(
+        groups + ([Group(bonnet(style, rng, camera), 0)] if style.bonnet else []),
+        w.bend,
+        camera.eye,
+    )
 
 # %% ../../nbs/01_samples.ipynb #c070
-near, far = .4, 400. # metres: nothing is painted nearer or further
+near, far = 0.4, 400.0  # metres: nothing is painted nearer or further
 
-def clip_near(p:np.ndarray)->np.ndarray: # (n,3) camera coordinates -> (m,3)
+
+def clip_near(p: np.ndarray) -> np.ndarray:  # (n,3) camera coordinates -> (m,3)
     "Cut a polygon at the plane in front of the lens"
     res = []
-    for a,b in zip(p,np.roll(p,-1,0)):
-        if a[2]>=near: res.append(a)
-        if (a[2]>=near)!=(b[2]>=near): res.append(a+(b-a)*(near-a[2])/(b[2]-a[2]))
-    return np.array(res).reshape(-1,3)
+    for a, b in zip(p, np.roll(p, -1, 0)):
+        if a[2] >= near:
+            res.append(a)
+        if (a[2] >= near) != (b[2] >= near):
+            res.append(a + (b - a) * (near - a[2]) / (b[2] - a[2]))
+    return np.array(res).reshape(-1, 3)
 
 # %% ../../nbs/01_samples.ipynb #c071
 def outlines(
-    points:list, # F arrays (n,3), world
-    camera:Camera,
-    size:tuple,  # (H,W) pixels
-)->Iterator[tuple[int,np.ndarray]]: # number and (n,2) pixel outline of what may be seen
+    points: list,  # F arrays (n,3), world
+    camera: Camera,
+    size: tuple,  # (H,W) pixels
+) -> Iterator[tuple[int, np.ndarray]]:  # number and (n,2) pixel outline of what may be seen
     "Project all points at once, skip what is outside or smaller than half a pixel"
-    (h,w),count = size,np.array([len(p) for p in points]); end = count.cumsum(); start = end-count
-    cam = to_camera(np.concatenate(points),camera); depth = np.minimum.reduceat(cam[:,2],start)
-    px = to_pixels(np.maximum(cam,[-np.inf,-np.inf,near]),camera,size)
-    lo,hi = np.minimum.reduceat(px,start),np.maximum.reduceat(px,start)
-    inside = (hi>0).all(1)&(lo<[w,h]).all(1)&((hi-lo).max(1)>.5)
-    for i in np.flatnonzero(inside|(depth<near)):
-        p = px[start[i]:end[i]] if depth[i]>=near else clip_near(cam[start[i]:end[i]])
-        if len(p)>2: yield i,(p if p.shape[1]==2 else to_pixels(p,camera,size))
+    (h, w), count = size, np.array([len(p) for p in points])
+    end = count.cumsum()
+    start = end - count
+    cam = to_camera(np.concatenate(points), camera)
+    depth = np.minimum.reduceat(cam[:, 2], start)
+    px = to_pixels(np.maximum(cam, [-np.inf, -np.inf, near]), camera, size)
+    lo, hi = np.minimum.reduceat(px, start), np.maximum.reduceat(px, start)
+    inside = (hi > 0).all(1) & (lo < [w, h]).all(1) & ((hi - lo).max(1) > 0.5)
+    for i in np.flatnonzero(inside | (depth < near)):
+        p = px[start[i] : end[i]] if depth[i] >= near else clip_near(cam[start[i] : end[i]])
+        if len(p) > 2:
+            yield i, (p if p.shape[1] == 2 else to_pixels(p, camera, size))
 
 # %% ../../nbs/01_samples.ipynb #c072
-def rasterise(mesh:Mesh, camera:Camera, size:tuple, fine:int=2)->np.ndarray: # (fine*H,fine*W) int32
+def rasterise(
+    mesh: Mesh, camera: Camera, size: tuple, fine: int = 2
+) -> np.ndarray:  # (fine*H,fine*W) int32
     "The index picture: 0 is sky, i+1 is face i"
-    big = tuple(fine*s for s in size); im = Image.new("I",big[::-1]); draw = ImageDraw.Draw(im); shown = np.flatnonzero(mesh.visible)
-    for i,p in outlines([mesh.points[k] for k in shown],camera,big): draw.polygon(p.ravel().tolist(),fill=int(shown[i])+1)
+    big = tuple(fine * s for s in size)
+    im = Image.new("I", big[::-1])
+    draw = ImageDraw.Draw(im)
+    shown = np.flatnonzero(mesh.visible)
+    for i, p in outlines([mesh.points[k] for k in shown], camera, big):
+        draw.polygon(p.ravel().tolist(), fill=int(shown[i]) + 1)
     return np.array(im)
 
-def label_of(mesh:Mesh, index:np.ndarray, fine:int=2)->np.ndarray: # (H,W) uint8
+
+def label_of(mesh: Mesh, index: np.ndarray, fine: int = 2) -> np.ndarray:  # (H,W) uint8
     "Look the classes up, one sample a pixel"
-    return np.append(np.uint8(SKY),mesh.label)[index[fine//2::fine,fine//2::fine]]
+    return np.append(np.uint8(SKY), mesh.label)[index[fine // 2 :: fine, fine // 2 :: fine]]
 
 # %% ../../nbs/01_samples.ipynb #c074
-MATERIALS = dict( # fine noise, coarse noise, pattern
-    flat=(0,0,None), asphalt=(.22,.13,None), paint=(.12,.2,None), slabs=(.14,.14,"slabs"), stone=(.2,.2,"blocks"), grass=(.5,.35,None),
-    plaster=(.06,.14,None), brick=(.16,.16,"brick"), tiles=(.14,.1,"tiles"), glass=(0,.5,None), metal=(0,.07,None), cloth=(.14,.1,None),
-    planks=(.14,.2,None), leaves=(.75,.3,None), bark=(.4,.2,None))
-MATERIAL_ID = {n: i for i,n in enumerate(MATERIALS)}
-PATTERNS = dict( # width, height, joint in metres; shift from row to row
-    brick=(.25,.085,.02,.5), blocks=(.6,.3,.03,.5), slabs=(.6,.6,.025,0), tiles=(.3,.22,.05,.5))
+MATERIALS = dict(  # fine noise, coarse noise, pattern
+    flat=(0, 0, None),
+    asphalt=(0.22, 0.13, None),
+    paint=(0.12, 0.2, None),
+    slabs=(0.14, 0.14, "slabs"),
+    stone=(0.2, 0.2, "blocks"),
+    grass=(0.5, 0.35, None),
+    plaster=(0.06, 0.14, None),
+    brick=(0.16, 0.16, "brick"),
+    tiles=(0.14, 0.1, "tiles"),
+    glass=(0, 0.5, None),
+    metal=(0, 0.07, None),
+    cloth=(0.14, 0.1, None),
+    planks=(0.14, 0.2, None),
+    leaves=(0.75, 0.3, None),
+    bark=(0.4, 0.2, None),
+)
+MATERIAL_ID = {n: i for i, n in enumerate(MATERIALS)}
+PATTERNS = dict(  # width, height, joint in metres; shift from row to row
+    brick=(0.25, 0.085, 0.02, 0.5),
+    blocks=(0.6, 0.3, 0.03, 0.5),
+    slabs=(0.6, 0.6, 0.025, 0),
+    tiles=(0.3, 0.22, 0.05, 0.5),
+)
 
-def positions(mesh:Mesh, camera:Camera, face:np.ndarray)->tuple: # face (H,W): number of the nearest face
+
+def positions(
+    mesh: Mesh, camera: Camera, face: np.ndarray
+) -> tuple:  # face (H,W): number of the nearest face
     "Depth (H,W) and world position (H,W,3) of each pixel"
-    d,eye,normal = rays(camera,face.shape),camera.eye.astype(np.float32),mesh.normal.astype(np.float32)
-    offset = np.array([n@(p.mean(0)-camera.eye) for n,p in zip(mesh.normal,mesh.points)],np.float32)
-    depth = np.clip(offset[face]/np.minimum((normal[face]*d).sum(-1),-1e-4),near,far)
-    return depth, eye+d*depth[...,None]
+    d, eye, normal = (
+        rays(camera, face.shape),
+        camera.eye.astype(np.float32),
+        mesh.normal.astype(np.float32),
+    )
+    offset = np.array(
+        [n @ (p.mean(0) - camera.eye) for n, p in zip(mesh.normal, mesh.points)], np.float32
+    )
+    depth = np.clip(offset[face] / np.minimum((normal[face] * d).sum(-1), -1e-4), near, far)
+    return depth, eye + d * depth[..., None]
 
 # %% ../../nbs/01_samples.ipynb #c075
-def noise_tile(rng:Rng, n:int=256, cell:int=1)->np.ndarray: # (n,n) float32 in -1..1
+def noise_tile(rng: Rng, n: int = 256, cell: int = 1) -> np.ndarray:  # (n,n) float32 in -1..1
     "Periodic noise, smooth over `cell` texels"
-    a = rng.uniform(-1,1,(n//cell,n//cell)).astype(np.float32)
-    if cell==1: return a
-    return np.asarray(Image.fromarray(np.tile(a,(3,3))).resize((3*n,3*n),Image.BICUBIC))[n:2*n,n:2*n]
+    a = rng.uniform(-1, 1, (n // cell, n // cell)).astype(np.float32)
+    if cell == 1:
+        return a
+    return np.asarray(Image.fromarray(np.tile(a, (3, 3))).resize((3 * n, 3 * n), Image.BICUBIC))[
+        n : 2 * n, n : 2 * n
+    ]
 
 # %% ../../nbs/01_samples.ipynb #c076
-def joints(u:np.ndarray, v:np.ndarray, pattern:str, pixel:np.ndarray)->np.ndarray:
+def joints(u: np.ndarray, v: np.ndarray, pattern: str, pixel: np.ndarray) -> np.ndarray:
     "Brightness of bricks and their joints at (u,v) metres; where a `pixel` is larger than a joint they fade into their mean"
-    w,h,j,shift = PATTERNS[pattern]; row = np.floor(v/h); u = u+row*shift*w
-    tone = (np.floor(u/w)*7+row*13)%11/11-.5; sharp = np.clip(1.5-pixel/j/2.5,0,1)
-    return 1+sharp*(.16*tone-.3*((u%w<j)|(v%h<j)))-(1-sharp)*.3*(j/w+j/h)
+    w, h, j, shift = PATTERNS[pattern]
+    row = np.floor(v / h)
+    u = u + row * shift * w
+    tone = (np.floor(u / w) * 7 + row * 13) % 11 / 11 - 0.5
+    sharp = np.clip(1.5 - pixel / j / 2.5, 0, 1)
+    return (
+        1
+        + sharp * (0.16 * tone - 0.3 * ((u % w < j) | (v % h < j)))
+        - (1 - sharp) * 0.3 * (j / w + j / h)
+    )
 
 # %% ../../nbs/01_samples.ipynb #c077
-def texture(mesh:Mesh, style:Style, face:np.ndarray, place:np.ndarray, pixel:np.ndarray, rng:Rng)->np.ndarray: # (H,W)
+def texture(
+    mesh: Mesh, style: Style, face: np.ndarray, place: np.ndarray, pixel: np.ndarray, rng: Rng
+) -> np.ndarray:  # (H,W)
     "Brightness of each pixel's surface at its `place` in the world; `pixel` is its size there in metres"
-    n,material,(x,y,z) = np.abs(mesh.normal)[face],mesh.material[face],np.moveaxis(place,-1,0)
-    u,v = np.where((n[...,1]>.6)|(n[...,2]>n[...,0]),x,z),np.where(n[...,1]>.6,z,y) # metres along the surface
-    amount = np.array([m[:2] for m in MATERIALS.values()],np.float32)[material]*style.grain
-    texel = lambda u,per_metre: (u*per_metre).astype(np.int32)&255
-    look = lambda cell,per_metre: noise_tile(rng,cell=cell)[texel(v,per_metre),texel(u,per_metre)]
-    fade = lambda per_metre: np.clip(1.6-.6*pixel*per_metre,.12,1) # no finer than pixels
-    res = 1+amount[...,0]*(.5*look(1,24)*fade(24)+.7*look(2,14)*fade(7))+amount[...,1]*look(8,6)*fade(1.5)
-    for i,(_,_,pattern) in enumerate(MATERIALS.values()):
-        if pattern: m = material==i; res[m] *= joints(u[m],v[m],pattern,pixel[m])
+    n, material, (x, y, z) = (
+        np.abs(mesh.normal)[face],
+        mesh.material[face],
+        np.moveaxis(place, -1, 0),
+    )
+    u, v = (
+        np.where((n[..., 1] > 0.6) | (n[..., 2] > n[..., 0]), x, z),
+        np.where(n[..., 1] > 0.6, z, y),
+    )  # metres along the surface
+    amount = np.array([m[:2] for m in MATERIALS.values()], np.float32)[material] * style.grain
+    texel = lambda u, per_metre: (u * per_metre).astype(np.int32) & 255
+    look = lambda cell, per_metre: noise_tile(rng, cell=cell)[
+        texel(v, per_metre), texel(u, per_metre)
+    ]
+    fade = lambda per_metre: np.clip(1.6 - 0.6 * pixel * per_metre, 0.12, 1)  # no finer than pixels
+    res = (
+        1
+        + amount[..., 0] * (0.5 * look(1, 24) * fade(24) + 0.7 * look(2, 14) * fade(7))
+        + amount[..., 1] * look(8, 6) * fade(1.5)
+    )
+    for i, (_, _, pattern) in enumerate(MATERIALS.values()):
+        if pattern:
+            m = material == i
+            res[m] *= joints(u[m], v[m], pattern, pixel[m])
     return res
 
-def lit_colours(mesh:Mesh, style:Style)->np.ndarray: # (F,3)
+
+def lit_colours(mesh: Mesh, style: Style) -> np.ndarray:  # (F,3)
     "Colour of each face in this light"
-    sun = np.array(style.sun)/np.linalg.norm(style.sun); light = style.ambient+style.sunlight*np.clip(mesh.normal@sun,0,1)
-    glow = mesh.glow[:,None]
-    return mesh.colour*(light[:,None]*np.array(style.tint)*(1-glow)+1.15*glow)
+    sun = np.array(style.sun) / np.linalg.norm(style.sun)
+    light = style.ambient + style.sunlight * np.clip(mesh.normal @ sun, 0, 1)
+    glow = mesh.glow[:, None]
+    return mesh.colour * (light[:, None] * np.array(style.tint) * (1 - glow) + 1.15 * glow)
 
 # %% ../../nbs/01_samples.ipynb #c078
-def shadows(mesh:Mesh, style:Style, camera:Camera, size:tuple)->np.ndarray: # (H,W) in 0..1
+def shadows(mesh: Mesh, style: Style, camera: Camera, size: tuple) -> np.ndarray:  # (H,W) in 0..1
     "Every face thrown along the sunlight onto the ground"
-    sun,(_,soft) = np.array(style.sun),style.shadow; im = Image.new("L",size[::-1]); draw = ImageDraw.Draw(im)
-    thrown = [p-p[:,1:2]*sun/sun[1] for p,c in zip(mesh.points,mesh.casts) if c]
-    for _,p in outlines(thrown,camera,size) if thrown else (): draw.polygon(p.ravel().tolist(),fill=255)
-    return np.asarray(im.filter(ImageFilter.GaussianBlur(soft*size[1]/1024)),np.float32)/255
+    sun, (_, soft) = np.array(style.sun), style.shadow
+    im = Image.new("L", size[::-1])
+    draw = ImageDraw.Draw(im)
+    thrown = [p - p[:, 1:2] * sun / sun[1] for p, c in zip(mesh.points, mesh.casts) if c]
+    for _, p in outlines(thrown, camera, size) if thrown else ():
+        draw.polygon(p.ravel().tolist(), fill=255)
+    return np.asarray(im.filter(ImageFilter.GaussianBlur(soft * size[1] / 1024)), np.float32) / 255
 
 # %% ../../nbs/01_samples.ipynb #c079
-def sky(style:Style, camera:Camera, size:tuple, rng:Rng)->np.ndarray: # (H,W,3)
+def sky(style: Style, camera: Camera, size: tuple, rng: Rng) -> np.ndarray:  # (H,W,3)
     "A gradient upwards and clouds of smooth noise"
-    h,w = size; d = rays(camera,size); up = np.clip(d[...,1]/np.linalg.norm(d,axis=-1),0,1)
-    top,low,white = (pick(style,n,rng,5) for n in ("sky","horizon","cloud")); share,edge = style.clouds
-    wide = lambda k: Image.fromarray(rng.uniform(-1,1,(2+3*k,2+5*k)).astype(np.float32)).resize((w,h),Image.BICUBIC)
-    cloud = sum(np.asarray(wide(k))/k for k in (1,2,4,8)); cover = .9*np.clip((cloud-1+2*share)/edge/4,0,1)*np.clip(up*9,0,1)
-    clear = low+(top-low)*np.clip(up*2.2,0,1)[...,None]**.7
-    return (clear+(white*(.9+.1*np.clip(cloud,-1,1))[...,None]-clear)*cover[...,None])*np.array(style.tint)
+    h, w = size
+    d = rays(camera, size)
+    up = np.clip(d[..., 1] / np.linalg.norm(d, axis=-1), 0, 1)
+    top, low, white = (pick(style, n, rng, 5) for n in ("sky", "horizon", "cloud"))
+    share, edge = style.clouds
+    wide = lambda k: Image.fromarray(
+        rng.uniform(-1, 1, (2 + 3 * k, 2 + 5 * k)).astype(np.float32)
+    ).resize((w, h), Image.BICUBIC)
+    cloud = sum(np.asarray(wide(k)) / k for k in (1, 2, 4, 8))
+    cover = 0.9 * np.clip((cloud - 1 + 2 * share) / edge / 4, 0, 1) * np.clip(up * 9, 0, 1)
+    clear = low + (top - low) * np.clip(up * 2.2, 0, 1)[..., None] ** 0.7
+    return (
+        clear + (white * (0.9 + 0.1 * np.clip(cloud, -1, 1))[..., None] - clear) * cover[..., None]
+    ) * np.array(style.tint)
 
 # %% ../../nbs/01_samples.ipynb #c080
-def compose(mesh:Mesh, style:Style, camera:Camera, index:np.ndarray, size:tuple, rng:Rng)->np.ndarray: # (H,W,3) 0..255
+def compose(
+    mesh: Mesh, style: Style, camera: Camera, index: np.ndarray, size: tuple, rng: Rng
+) -> np.ndarray:  # (H,W,3) 0..255
     "Colour, surface, shadow, air and sky of every pixel"
-    (h,w),fine = size,index.shape[0]//size[0]; cells = index.reshape(h,fine,w,fine)
-    face,open_ = cells.max((1,3))-1,(cells==0).mean((1,3),dtype=np.float32)[...,None] # the nearest face, the share of sky
-    table = np.append(np.zeros((1,3)),lit_colours(mesh,style),0).astype(np.float32)
-    x = table[cells].mean((1,3))/np.maximum(1-open_,1e-3)
-    depth,place = positions(mesh,camera,face)
-    x *= texture(mesh,style,face,place,depth/camera.focal(size),rng)[...,None]
-    ground = np.isin(mesh.label,[ID[n] for n in ("road","sidewalk","terrain")])[face]
-    x *= (1-style.shadow[0]*shadows(mesh,style,camera,size)*ground)[...,None]
-    air = np.array(style.haze_colour,np.float32); x = air+(x-air)*np.exp(-style.haze*depth)[...,None]
-    return x+(sky(style,camera,size,rng)-x)*open_
+    (h, w), fine = size, index.shape[0] // size[0]
+    cells = index.reshape(h, fine, w, fine)
+    face, open_ = (
+        cells.max((1, 3)) - 1,
+        (cells == 0).mean((1, 3), dtype=np.float32)[..., None],
+    )  # the nearest face, the share of sky
+    table = np.append(np.zeros((1, 3)), lit_colours(mesh, style), 0).astype(np.float32)
+    x = table[cells].mean((1, 3)) / np.maximum(1 - open_, 1e-3)
+    depth, place = positions(mesh, camera, face)
+    x *= texture(mesh, style, face, place, depth / camera.focal(size), rng)[..., None]
+    ground = np.isin(mesh.label, [ID[n] for n in ("road", "sidewalk", "terrain")])[face]
+    x *= (1 - style.shadow[0] * shadows(mesh, style, camera, size) * ground)[..., None]
+    air = np.array(style.haze_colour, np.float32)
+    x = air + (x - air) * np.exp(-style.haze * depth)[..., None]
+    return x + (sky(style, camera, size, rng) - x) * open_
 
 # %% ../../nbs/01_samples.ipynb #c081
-def lens(picture:np.ndarray, style:Style, rng:Rng)->np.ndarray: # (H,W,3) uint8
+def lens(picture: np.ndarray, style: Style, rng: Rng) -> np.ndarray:  # (H,W,3) uint8
     "What lens, sensor and file do to it"
-    h,w,_ = picture.shape; grey = picture.mean(-1,keepdims=True); y,x = np.mgrid[-1:1:h*1j,-1:1:w*1j]
-    p = 128+(grey+(picture-grey)*style.saturation-128)*style.contrast
-    p = p*(1-style.vignette*((x*x+y*y)/2)[...,None]**1.2)
-    im = Image.fromarray(np.clip(p,0,255).astype(np.uint8)).filter(ImageFilter.GaussianBlur(style.blur*w/1024))
-    if style.noise: im = np.asarray(im)+style.noise*(rng.standard_normal((h,w,1))+.4*rng.standard_normal((h,w,3)))
-    im = Image.fromarray(np.clip(im,0,255).astype(np.uint8))
-    return np.array(Image.open(io.BytesIO(encode(im,"JPEG",quality=style.jpeg)))) if style.jpeg else np.array(im)
+    h, w, _ = picture.shape
+    grey = picture.mean(-1, keepdims=True)
+    y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
+    p = 128 + (grey + (picture - grey) * style.saturation - 128) * style.contrast
+    p = p * (1 - style.vignette * ((x * x + y * y) / 2)[..., None] ** 1.2)
+    im = Image.fromarray(np.clip(p, 0, 255).astype(np.uint8)).filter(
+        ImageFilter.GaussianBlur(style.blur * w / 1024)
+    )
+    if style.noise:
+        im = np.asarray(im) + style.noise * (
+            rng.standard_normal((h, w, 1)) + 0.4 * rng.standard_normal((h, w, 3))
+        )
+    im = Image.fromarray(np.clip(im, 0, 255).astype(np.uint8))
+    return (
+        np.array(Image.open(io.BytesIO(encode(im, "JPEG", quality=style.jpeg))))
+        if style.jpeg
+        else np.array(im)
+    )
 
-def encode(picture:Image.Image, kind:str, **kw)->bytes:
+
+def encode(picture: Image.Image, kind: str, **kw) -> bytes:
     "A picture as the bytes of a file"
-    f = io.BytesIO(); picture.save(f,kind,**kw)
+    f = io.BytesIO()
+    picture.save(f, kind, **kw)
     return f.getvalue()
 
 # %% ../../nbs/01_samples.ipynb #c082
-def scene(world_seed:int, domain:str)->tuple: # World, Style, Camera, random stream for surface, sky and noise
+def scene(
+    world_seed: int, domain: str
+) -> tuple:  # World, Style, Camera, random stream for surface, sky and noise
     "What to render: the place comes from the seed alone, style and camera from the domain too"
-    if domain not in ("source","target"): raise UserError(f"unknown domain {domain!r}: use 'source' or 'target'")
-    if world_seed<0: raise UserError(f"seed must be 0 or more, not {world_seed}")
-    w,rng = draw_world(world_seed),np.random.default_rng([world_seed,2,int(domain=="target")])
-    return w, draw_style(domain,rng), draw_camera(domain,w.ego,rng), rng
+    if domain not in ("source", "target"):
+        raise UserError(f"unknown domain {domain!r}: use 'source' or 'target'")
+    if world_seed < 0:
+        raise UserError(f"seed must be 0 or more, not {world_seed}")
+    w, rng = draw_world(world_seed), np.random.default_rng([world_seed, 2, int(domain == "target")])
+    return w, draw_style(domain, rng), draw_camera(domain, w.ego, rng), rng
+
 
 def render(
-    world_seed:int,        # which place of the city, 0 or more
-    domain:str,            # "source" or "target"
-    size:tuple=(512,1024), # (H,W) pixels
-)->tuple[np.ndarray,np.ndarray]: # image (H,W,3) uint8 RGB, label (H,W) uint8 (class index or 255)
+    world_seed: int,  # which place of the city, 0 or more
+    domain: str,  # "source" or "target"
+    size: tuple = (512, 1024),  # (H,W) pixels
+) -> tuple[
+    np.ndarray, np.ndarray
+]:  # image (H,W,3) uint8 RGB, label (H,W) uint8 (class index or 255)
     "One place seen by one domain; the same arguments give the same bytes; `UserError` for an unknown domain"
-    w,style,camera,rng = scene(world_seed,domain)
-    mesh = assemble(w,style,camera); index = rasterise(mesh,camera,size)
-    return lens(compose(mesh,style,camera,index,size,rng),style,rng), label_of(mesh,index)
+    w, style, camera, rng = scene(world_seed, domain)
+    mesh = assemble(w, style, camera)
+    index = rasterise(mesh, camera, size)
+    return lens(compose(mesh, style, camera, index, size, rng), style, rng), label_of(mesh, index)
 
 # %% ../../nbs/01_samples.ipynb #c101
-SPLITS = {("source","train"): 48, ("source","val"): 12, ("target","train"): 48, ("target","val"): 12} # what is bundled
-BLOCK = 250_000 # world seeds a split
+SPLITS = {
+    ("source", "train"): 48,
+    ("source", "val"): 12,
+    ("target", "train"): 48,
+    ("target", "val"): 12,
+}  # what is bundled
+BLOCK = 250_000  # world seeds a split
 
-def label_folder(domain:str, split:str)->str: return "oracle_labels" if (domain,split)==("target","train") else "labels"
+
+def label_folder(domain: str, split: str) -> str:
+    return "oracle_labels" if (domain, split) == ("target", "train") else "labels"
+
 
 def counts_of(
-    count:int|dict|None, # None: as bundled; a number: training pictures a domain, and a quarter as many to validate; or {(domain, split): pictures}
-)->dict:
+    count: int
+    | dict
+    | None,  # None: as bundled; a number: training pictures a domain, and a quarter as many to validate; or {(domain, split): pictures}
+) -> dict:
     "Pictures of each (domain, split)"
-    if count is None: return SPLITS
-    if not isinstance(count,dict): count = {k: count if k[1]=="train" else max(count//4,1) for k in SPLITS}
-    if unknown := [k for k in count if k not in SPLITS]: raise UserError(f"unknown split {unknown[0]}: use some of {list(SPLITS)}")
-    if bad := [n for n in count.values() if not 1<=n<=BLOCK]: raise UserError(f"count must be 1 to {BLOCK}, not {bad[0]}")
+    if count is None:
+        return SPLITS
+    if not isinstance(count, dict):
+        count = {k: count if k[1] == "train" else max(count // 4, 1) for k in SPLITS}
+    if unknown := [k for k in count if k not in SPLITS]:
+        raise UserError(f"unknown split {unknown[0]}: use some of {list(SPLITS)}")
+    if bad := [n for n in count.values() if not 1 <= n <= BLOCK]:
+        raise UserError(f"count must be 1 to {BLOCK}, not {bad[0]}")
     return count
 
-def plan(seed:int, counts:dict)->list[tuple]:
+
+def plan(seed: int, counts: dict) -> list[tuple]:
     "(domain, split, world seed) of every picture"
-    return [(*k, (4*seed+i)*BLOCK+j) for i,k in enumerate(SPLITS) for j in range(counts.get(k,0))]
+    return [
+        (*k, (4 * seed + i) * BLOCK + j)
+        for i, k in enumerate(SPLITS)
+        for j in range(counts.get(k, 0))
+    ]
 
 # %% ../../nbs/01_samples.ipynb #c102
-def write_whole(path:Path, data:bytes)->None:
+def write_whole(path: Path, data: bytes) -> None:
     "Write beside it and rename: an interruption leaves no half of a file"
-    part = path.with_name(path.name+".part")
-    try: part.write_bytes(data); os.replace(part,path)
-    finally: part.unlink(missing_ok=True)
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_bytes(data)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
-def write_pair(out:Path, domain:str, split:str, world_seed:int, size:tuple, quality:int)->None:
+
+def write_pair(
+    out: Path, domain: str, split: str, world_seed: int, size: tuple, quality: int
+) -> None:
     "One label and its picture"
-    image,label = render(world_seed,domain,size); folder,name = out/domain/split,name_of(world_seed)
-    write_whole(folder/label_folder(domain,split)/f"{name}.png", encode(Image.fromarray(label),"PNG",optimize=True))
-    write_whole(folder/"images"/f"{name}.jpg", encode(Image.fromarray(image),"JPEG",quality=quality,optimize=True))
+    image, label = render(world_seed, domain, size)
+    folder, name = out / domain / split, name_of(world_seed)
+    write_whole(
+        folder / label_folder(domain, split) / f"{name}.png",
+        encode(Image.fromarray(label), "PNG", optimize=True),
+    )
+    write_whole(
+        folder / "images" / f"{name}.jpg",
+        encode(Image.fromarray(image), "JPEG", quality=quality, optimize=True),
+    )
 
-def name_of(world_seed:int)->str: return f"city_{world_seed:07d}"
 
-def make_folders(out:Path, jobs:list[tuple])->None:
+def name_of(world_seed: int) -> str:
+    return f"city_{world_seed:07d}"
+
+
+def make_folders(out: Path, jobs: list[tuple]) -> None:
     "Make the folders; `UserError` if they hold other pictures, which must not be mixed in"
-    for d,s in SPLITS:
-        names = {name_of(n) for a,b,n in jobs if (a,b)==(d,s)}
-        for sub in ("images",label_folder(d,s)) if names else ():
-            (out/d/s/sub).mkdir(parents=True,exist_ok=True)
-            other = [p.name for p in (out/d/s/sub).iterdir() if p.stem not in names]
-            if other: raise UserError(f"{out/d/s/sub} holds other files ({other[0]}): choose an empty folder")
+    for d, s in SPLITS:
+        names = {name_of(n) for a, b, n in jobs if (a, b) == (d, s)}
+        for sub in ("images", label_folder(d, s)) if names else ():
+            (out / d / s / sub).mkdir(parents=True, exist_ok=True)
+            other = [p.name for p in (out / d / s / sub).iterdir() if p.stem not in names]
+            if other:
+                raise UserError(
+                    f"{out / d / s / sub} holds other files ({other[0]}): choose an empty folder"
+                )
 
 # %% ../../nbs/01_samples.ipynb #c103
 README = """# Two-domain street sample
@@ -948,43 +1902,67 @@ photograph or made from one.
 Licence: CC0 1.0, use them for anything.
 """
 
-def readme(counts:dict, size:tuple, command:str)->str:
+
+def readme(counts: dict, size: tuple, command: str) -> str:
     "What was made, and how"
-    rows = ["| domain | split | pictures |","|---|---|---|"]+[f"| {d} | {s} | {n} |" for (d,s),n in counts.items()]
+    rows = ["| domain | split | pictures |", "|---|---|---|"] + [
+        f"| {d} | {s} | {n} |" for (d, s), n in counts.items()
+    ]
     return README.format(command=command, table="\n".join(rows), size=size)
 
 # %% ../../nbs/01_samples.ipynb #c104
-def command_of(seed:int, count:int|dict|None, size:tuple)->str:
+def command_of(seed: int, count: int | dict | None, size: tuple) -> str:
     "The command, or the call where no command does it, that makes the same sample again"
-    if isinstance(count,dict): return f"write_samples(out, seed={seed}, count={count}, size={size})"
-    number,shape = "" if count is None else f" --count {count}","" if size==(512,1024) else f" --size {size[0]} {size[1]}"
+    if isinstance(count, dict):
+        return f"write_samples(out, seed={seed}, count={count}, size={size})"
+    number, shape = (
+        "" if count is None else f" --count {count}",
+        "" if size == (512, 1024) else f" --size {size[0]} {size[1]}",
+    )
     return f"hrda samples --out DIR --seed {seed}{number}{shape}"
 
 # %% ../../nbs/01_samples.ipynb #c105
-def samples_classes()->ClassTable: return replace(cityscapes,ids=None) # the labels hold class indices already
+def samples_classes() -> ClassTable:
+    return replace(cityscapes, ids=None)  # the labels hold class indices already
+
 
 def write_samples(
-    out:str|Path,             # folder to make
-    seed:int=0,               # 0 is the bundled sample
-    count:int|dict|None=None, # see `counts_of`
-    size:tuple=(512,1024),    # (H,W) pixels
-    quality:int=85,           # of the JPEGs
-)->Path:                      # `out`
+    out: str | Path,  # folder to make
+    seed: int = 0,  # 0 is the bundled sample
+    count: int | dict | None = None,  # see `counts_of`
+    size: tuple = (512, 1024),  # (H,W) pixels
+    quality: int = 85,  # of the JPEGs
+) -> Path:  # `out`
     "Write a two-domain sample with `classes.json` and `README.md`; `UserError` for a folder that cannot be written or holds other pictures"
-    out,counts,size = Path(out),counts_of(count),tuple(size)
-    if seed<0: raise UserError(f"seed must be 0 or more, not {seed}")
-    if min(size)<32: raise UserError(f"size {size}: height and width must be 32 pixels or more")
+    out, counts, size = Path(out), counts_of(count), tuple(size)
+    if seed < 0:
+        raise UserError(f"seed must be 0 or more, not {seed}")
+    if min(size) < 32:
+        raise UserError(f"size {size}: height and width must be 32 pixels or more")
     try:
-        jobs = plan(seed,counts); make_folders(out,jobs)
-        samples_classes().to_json(out/"classes.json"); write_whole(out/"README.md", readme(counts,size,command_of(seed,count,size)).encode())
-        for job in tqdm(jobs,desc="samples",unit="picture"): write_pair(out,*job,size,quality)
-    except OSError as e: raise UserError(f"cannot write samples to {out}: {e.strerror or e}; choose another folder") from e
+        jobs = plan(seed, counts)
+        make_folders(out, jobs)
+        samples_classes().to_json(out / "classes.json")
+        write_whole(out / "README.md", readme(counts, size, command_of(seed, count, size)).encode())
+        for job in tqdm(jobs, desc="samples", unit="picture"):
+            write_pair(out, *job, size, quality)
+    except OSError as e:
+        raise UserError(
+            f"cannot write samples to {out}: {e.strerror or e}; choose another folder"
+        ) from e
     return out
 
 # %% ../../nbs/01_samples.ipynb #c106
-def samples_dir()->Path:
+def samples_dir() -> Path:
     "The bundled sample: inside the installed package, or beside it in a clone"
-    here = Path(__file__).parent.parent # the package
-    found = [p for p in (here/"data_samples",here.parent/"data_samples") if (p/"classes.json").is_file()]
-    if not found: raise UserError(f"no data_samples beside {here.name}: write some with `hrda samples --out DIR` and give their folders")
+    here = Path(__file__).parent.parent  # the package
+    found = [
+        p
+        for p in (here / "data_samples", here.parent / "data_samples")
+        if (p / "classes.json").is_file()
+    ]
+    if not found:
+        raise UserError(
+            f"no data_samples beside {here.name}: write some with `hrda samples --out DIR` and give their folders"
+        )
     return found[0]

@@ -11,188 +11,251 @@ __all__ = ['Box', 'MEAN_COLOUR', 'fit_size', 'nearest', 'resize', 'margin_mask',
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as TF
+
 from .labels import IGNORE
 
 # %% ../../nbs/02_transforms.ipynb #c010
-def fit_size(size:tuple[int, int],   # (H,W) of the picture in pixels
-             within:tuple[int, int], # (H,W) that it has to fit into; portrait pictures fit in the turned frame
-            ) -> tuple[int, int]:    # (h,w) with the same ratio
+def fit_size(
+    size: tuple[int, int],  # (H,W) of the picture in pixels
+    within: tuple[
+        int, int
+    ],  # (H,W) that it has to fit into; portrait pictures fit in the turned frame
+) -> tuple[int, int]:  # (h,w) with the same ratio
     "The largest size of the same ratio inside `within`"
-    s = min(max(within)/max(size), min(within)/min(size))
-    return tuple(max(int(v*s + 0.5), 1) for v in size)
+    s = min(max(within) / max(size), min(within) / min(size))
+    return tuple(max(int(v * s + 0.5), 1) for v in size)
 
 # %% ../../nbs/02_transforms.ipynb #c013
-def _each(sample:dict, # a sample: image (3,H,W), label (H,W), valid (H,W); the last two may be missing
-          picture:Callable, # what happens to the image
-          other:Callable|None=None, # ... and to label and mask, if it is something else
-         ) -> dict: # a new sample; what else was in it is kept
+def _each(
+    sample: dict,  # a sample: image (3,H,W), label (H,W), valid (H,W); the last two may be missing
+    picture: Callable,  # what happens to the image
+    other: Callable | None = None,  # ... and to label and mask, if it is something else
+) -> dict:  # a new sample; what else was in it is kept
     "Do the same to the picture, the label and the mask of a sample"
-    done = {k: (picture if k == "image" else other or picture)(sample[k]) for k in ("image", "label", "valid") if k in sample}
+    done = {
+        k: (picture if k == "image" else other or picture)(sample[k])
+        for k in ("image", "label", "valid")
+        if k in sample
+    }
     return sample | done
 
-def nearest(x:Tensor, # (..., H, W) any dtype
-            size:tuple[int, int], # (h, w)
-           ) -> Tensor: # (..., h, w)
+
+def nearest(
+    x: Tensor,  # (..., H, W) any dtype
+    size: tuple[int, int],  # (h, w)
+) -> Tensor:  # (..., h, w)
     "Resize by picking the nearest pixel up and left, in whole numbers"
-    rows, cols = (torch.arange(n, device=x.device)*m//n for n, m in zip(size, x.shape[-2:]))
+    rows, cols = (torch.arange(n, device=x.device) * m // n for n, m in zip(size, x.shape[-2:]))
     return x.index_select(-2, rows).index_select(-1, cols)
 
-def resize(sample:dict, # image uint8 or float, label, valid
-           size:tuple[int, int], # (h, w) in pixels
-          ) -> dict:
+
+def resize(
+    sample: dict,  # image uint8 or float, label, valid
+    size: tuple[int, int],  # (h, w) in pixels
+) -> dict:
     "Resize a sample: the picture bilinearly, label and mask to the nearest pixel"
-    if tuple(sample["image"].shape[-2:]) == tuple(size): return sample
-    return _each(sample, lambda x: TF.resize(x, list(size), antialias=False), lambda x: nearest(x, size))
+    if tuple(sample["image"].shape[-2:]) == tuple(size):
+        return sample
+    return _each(
+        sample, lambda x: TF.resize(x, list(size), antialias=False), lambda x: nearest(x, size)
+    )
 
 # %% ../../nbs/02_transforms.ipynb #c018
-def margin_mask(size:tuple[int, int], # (H, W) of the picture in pixels
-                margins:tuple[int, int, int, int], # top, bottom, left, right in pixels of the picture
-               ) -> Tensor: # (H, W) bool, False in the margins
+def margin_mask(
+    size: tuple[int, int],  # (H, W) of the picture in pixels
+    margins: tuple[int, int, int, int],  # top, bottom, left, right in pixels of the picture
+) -> Tensor:  # (H, W) bool, False in the margins
     "Where a pseudo-label may be believed (HRDA, implementation details)"
     (h, w), (top, bottom, left, right) = size, margins
     mask = torch.zeros(h, w, dtype=torch.bool)
-    mask[top:max(h - bottom, 0), left:max(w - right, 0)] = True
+    mask[top : max(h - bottom, 0), left : max(w - right, 0)] = True
     return mask
 
 # %% ../../nbs/02_transforms.ipynb #c022
 Box = tuple[int, int, int, int]  # (y1, y2, x1, x2) in pixels, y2 and x2 excluded
 
-def random_box(size:tuple[int, int], # (H, W) of the picture in pixels
-               crop_size:tuple[int, int], # (h, w) of the crop in pixels
-               rng:np.random.Generator,
-              ) -> Box:
+
+def random_box(
+    size: tuple[int, int],  # (H, W) of the picture in pixels
+    crop_size: tuple[int, int],  # (h, w) of the crop in pixels
+    rng: np.random.Generator,
+) -> Box:
     "A box drawn uniformly inside the picture, clipped to it where the picture is smaller"
     y, x = (int(rng.integers(0, max(n - m, 0) + 1)) for n, m in zip(size, crop_size))
     return y, min(y + crop_size[0], size[0]), x, min(x + crop_size[1], size[1])
 
-def crop(sample:dict, box:Box) -> dict: # of views, nothing is copied
+
+def crop(sample: dict, box: Box) -> dict:  # of views, nothing is copied
     "The part of picture, label and mask inside the box"
     y1, y2, x1, x2 = box
     return _each(sample, lambda x: x[..., y1:y2, x1:x2])
 
 # %% ../../nbs/02_transforms.ipynb #c025
-def class_counts(label:Tensor, # any shape, uint8 or int64: class indices and 255
-                ) -> Tensor: # (256,) int64: pixels of each value
+def class_counts(
+    label: Tensor,  # any shape, uint8 or int64: class indices and 255
+) -> Tensor:  # (256,) int64: pixels of each value
     "How many pixels of a label belong to each class"
     return torch.bincount(label.reshape(-1), minlength=256)
 
-def is_varied(label:Tensor, # (h,w)
-              max_ratio:float, # share that no class may reach
-             ) -> bool:
+
+def is_varied(
+    label: Tensor,  # (h,w)
+    max_ratio: float,  # share that no class may reach
+) -> bool:
     "Two classes at least, and none with `max_ratio` or more of the labelled pixels (mmsegmentation's `cat_max_ratio`)"
     n = class_counts(label)[:IGNORE]
-    return bool((n > 0).sum() > 1 and n.max() < max_ratio*n.sum())
+    return bool((n > 0).sum() > 1 and n.max() < max_ratio * n.sum())
 
 # %% ../../nbs/02_transforms.ipynb #c026
-def varied_box(label:Tensor, # (H, W) of the whole picture
-               crop_size:tuple[int, int], # (h, w) in pixels
-               rng:np.random.Generator,
-               max_ratio:float|None=0.75, # None: the first box is taken
-               redraws:int=10, # the last one is not looked at
-              ) -> Box:
+def varied_box(
+    label: Tensor,  # (H, W) of the whole picture
+    crop_size: tuple[int, int],  # (h, w) in pixels
+    rng: np.random.Generator,
+    max_ratio: float | None = 0.75,  # None: the first box is taken
+    redraws: int = 10,  # the last one is not looked at
+) -> Box:
     "A random box in which no class fills (nearly) everything"
     for _ in range(redraws if max_ratio else 0):
         y1, y2, x1, x2 = box = random_box(label.shape, crop_size, rng)
-        if is_varied(label[y1:y2, x1:x2], max_ratio): return box
+        if is_varied(label[y1:y2, x1:x2], max_ratio):
+            return box
     return random_box(label.shape, crop_size, rng)
 
 # %% ../../nbs/02_transforms.ipynb #c030
 MEAN_COLOUR = (123.675, 116.28, 103.53)  # RGB in 0..255, the mean of ImageNet
 
-def flip(sample:dict) -> dict:
+
+def flip(sample: dict) -> dict:
     "Mirror left and right"
     return _each(sample, lambda x: x.flip(-1))
 
-def to_float(sample:dict) -> dict:
+
+def to_float(sample: dict) -> dict:
     "Ready for a network: image float in [0,1], label int64, valid float"
-    kinds = dict(image=lambda x: x.float()/255, label=Tensor.long, valid=Tensor.float)
+    kinds = dict(image=lambda x: x.float() / 255, label=Tensor.long, valid=Tensor.float)
     return sample | {k: f(sample[k]) for k, f in kinds.items() if k in sample}
 
-def pad(sample:dict, # after `to_float`
-        size:tuple[int, int], # (h, w) at least
-       ) -> dict:
+
+def pad(
+    sample: dict,  # after `to_float`
+    size: tuple[int, int],  # (h, w) at least
+) -> dict:
     "Fill up below and right: mean colour, label 255, mask 0"
     h, w = sample["image"].shape[-2:]
     right, below = max(size[1] - w, 0), max(size[0] - h, 0)
-    if not right and not below: return sample
+    if not right and not below:
+        return sample
     sample = _each(sample, lambda x: F.pad(x, (0, right, 0, below)))
-    for k, fill in dict(image=torch.tensor(MEAN_COLOUR).view(3, 1, 1)/255, label=torch.tensor(IGNORE)).items():
-        if k in sample: sample[k][..., h:, :] = sample[k][..., w:] = fill
+    for k, fill in dict(
+        image=torch.tensor(MEAN_COLOUR).view(3, 1, 1) / 255, label=torch.tensor(IGNORE)
+    ).items():
+        if k in sample:
+            sample[k][..., h:, :] = sample[k][..., w:] = fill
     return sample
 
 # %% ../../nbs/02_transforms.ipynb #c035
-def rgb_to_hsv(image:Tensor, # (...,3,H,W) in [0,1]
-              ) -> tuple[Tensor, Tensor, Tensor]: # (...,H,W) each: hue in turns [0,1), saturation [0,1], value [0,1]
+def rgb_to_hsv(
+    image: Tensor,  # (...,3,H,W) in [0,1]
+) -> tuple[
+    Tensor, Tensor, Tensor
+]:  # (...,H,W) each: hue in turns [0,1), saturation [0,1], value [0,1]
     "Hue, saturation and value of each pixel"
     r, g, b = image.unbind(-3)
     v, largest = image.max(-3, keepdim=True)
     d = v - image.amin(-3, keepdim=True)
-    corners = torch.stack([g - b, b - r, r - g], -3).gather(-3, largest)/d.where(d > 0, 1.) + 2*largest  # grey has hue 0
-    h, s = (corners/6) % 1, d/(v + 1e-6)                              # 1e-6 as published: black has saturation 0
+    corners = (
+        torch.stack([g - b, b - r, r - g], -3).gather(-3, largest) / d.where(d > 0, 1.0)
+        + 2 * largest
+    )  # grey has hue 0
+    h, s = (corners / 6) % 1, d / (v + 1e-6)  # 1e-6 as published: black has saturation 0
     return h.squeeze(-3), s.squeeze(-3), v.squeeze(-3)
 
-def hsv_to_rgb(h:Tensor, s:Tensor, v:Tensor) -> Tensor: # (...,3,H,W)
+
+def hsv_to_rgb(h: Tensor, s: Tensor, v: Tensor) -> Tensor:  # (...,3,H,W)
     "The way back; `h` may be any number of turns"
-    n = torch.tensor([5., 3., 1.], device=h.device, dtype=h.dtype).view(3, 1, 1)
-    k = (n + 6*h.unsqueeze(-3)) % 6
-    return (v - v*s).unsqueeze(-3).lerp(v.unsqueeze(-3), 1 - torch.minimum(k, 4 - k).clamp(0, 1))
+    n = torch.tensor([5.0, 3.0, 1.0], device=h.device, dtype=h.dtype).view(3, 1, 1)
+    k = (n + 6 * h.unsqueeze(-3)) % 6
+    return (v - v * s).unsqueeze(-3).lerp(v.unsqueeze(-3), 1 - torch.minimum(k, 4 - k).clamp(0, 1))
 
 # %% ../../nbs/02_transforms.ipynb #c038
-def _in_hsv(image:Tensor, saturation:float=1., turn:float=0.) -> Tensor: # (...,3,H,W)
+def _in_hsv(image: Tensor, saturation: float = 1.0, turn: float = 0.0) -> Tensor:  # (...,3,H,W)
     "Multiply the saturation, at most to 1, and turn the hue"
     h, s, v = rgb_to_hsv(image)
-    return hsv_to_rgb(h + turn, (s*saturation).clamp(0, 1), v)
+    return hsv_to_rgb(h + turn, (s * saturation).clamp(0, 1), v)
 
 # %% ../../nbs/02_transforms.ipynb #c040
 @dataclass(frozen=True)
 class ColorJitter:
     "Factors of one colour jitter, kornia's as DACS uses it; call it on pictures"
-    brightness:float = 1.0 # adds `brightness - 1`
-    contrast:float = 1.0   # multiplies
-    saturation:float = 1.0 # multiplies S of HSV
-    hue:float = 0.0        # added to H of HSV, in turns
-    order:tuple[int, ...] = (0, 1, 2, 3) # in which brightness 0, contrast 1, saturation 2, hue 3 are applied
+
+    brightness: float = 1.0  # adds `brightness - 1`
+    contrast: float = 1.0  # multiplies
+    saturation: float = 1.0  # multiplies S of HSV
+    hue: float = 0.0  # added to H of HSV, in turns
+    order: tuple[int, ...] = (
+        0,
+        1,
+        2,
+        3,
+    )  # in which brightness 0, contrast 1, saturation 2, hue 3 are applied
 
     @classmethod
-    def draw(cls, rng:np.random.Generator, strength:float=0.2) -> "ColorJitter":
+    def draw(cls, rng: np.random.Generator, strength: float = 0.2) -> "ColorJitter":
         "Factors uniform in `1 - strength .. 1 + strength`, hue in `-strength .. strength`, in a random order"
         factors = [float(rng.uniform(max(0, 1 - strength), 1 + strength)) for _ in range(3)]
-        return cls(*factors, float(rng.uniform(-strength, strength)), tuple(int(i) for i in rng.permutation(4)))
+        return cls(
+            *factors,
+            float(rng.uniform(-strength, strength)),
+            tuple(int(i) for i in rng.permutation(4)),
+        )
 
-    def __call__(self, image:Tensor) -> Tensor: # (...,3,H,W) in [0,1] -> the same
-        parts = (lambda x: (x + (self.brightness - 1)).clamp(0, 1), lambda x: (x*self.contrast).clamp(0, 1),
-                 lambda x: _in_hsv(x, saturation=self.saturation), lambda x: _in_hsv(x, turn=self.hue))
-        for i in self.order: image = parts[i](image)
+    def __call__(self, image: Tensor) -> Tensor:  # (...,3,H,W) in [0,1] -> the same
+        parts = (
+            lambda x: (x + (self.brightness - 1)).clamp(0, 1),
+            lambda x: (x * self.contrast).clamp(0, 1),
+            lambda x: _in_hsv(x, saturation=self.saturation),
+            lambda x: _in_hsv(x, turn=self.hue),
+        )
+        for i in self.order:
+            image = parts[i](image)
         return image
 
 # %% ../../nbs/02_transforms.ipynb #c046
-def blur_kernel_size(side:int) -> int:
+def blur_kernel_size(side: int) -> int:
     "Published size of the blur's kernel: the odd number at or below the tenth of the side, rounded up"
-    k = math.ceil(0.1*side)
+    k = math.ceil(0.1 * side)
     return k - 1 + k % 2
 
-def _gaussian(sigma:float, side:int) -> Tensor: # (k,) float64, sums to 1
-    radius = min(blur_kernel_size(side)//2, math.ceil(6*sigma))
-    g = torch.exp(-0.5*(torch.arange(-radius, radius + 1, dtype=torch.float64)/sigma)**2)
-    return g/g.sum()
 
-def _weighted(x:Tensor, weights:Tensor, dim:int) -> Tensor: # shorter by `len(weights) - 1` along `dim`
+def _gaussian(sigma: float, side: int) -> Tensor:  # (k,) float64, sums to 1
+    radius = min(blur_kernel_size(side) // 2, math.ceil(6 * sigma))
+    g = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / sigma) ** 2)
+    return g / g.sum()
+
+
+def _weighted(
+    x: Tensor, weights: Tensor, dim: int
+) -> Tensor:  # shorter by `len(weights) - 1` along `dim`
     "Sum of shifted copies, symmetric: on a CPU ten times as fast as a convolution of one channel"
-    r, n = len(weights)//2, x.shape[dim] - len(weights) + 1
-    y = x.narrow(dim, r, n)*weights[r].item()
-    for i in range(r): y.add_(x.narrow(dim, i, n) + x.narrow(dim, 2*r - i, n), alpha=weights[i].item())
+    r, n = len(weights) // 2, x.shape[dim] - len(weights) + 1
+    y = x.narrow(dim, r, n) * weights[r].item()
+    for i in range(r):
+        y.add_(x.narrow(dim, i, n) + x.narrow(dim, 2 * r - i, n), alpha=weights[i].item())
     return y
 
-def gaussian_blur(image:Tensor, # (...,C,H,W) float
-                  sigma:float,  # in pixels
-                 ) -> Tensor:   # the same shape
+
+def gaussian_blur(
+    image: Tensor,  # (...,C,H,W) float
+    sigma: float,  # in pixels
+) -> Tensor:  # the same shape
     "Blur as DACS does, reflecting at the border, in two passes"
-    (h, w), x = image.shape[-2:], image.reshape(-1, 1, *image.shape[-2:])      # (N,1,H,W)
+    (h, w), x = image.shape[-2:], image.reshape(-1, 1, *image.shape[-2:])  # (N,1,H,W)
     rows, cols = (_gaussian(sigma, n) for n in (h, w))
-    x = F.pad(x, [len(cols)//2]*2 + [len(rows)//2]*2, mode="reflect")
+    x = F.pad(x, [len(cols) // 2] * 2 + [len(rows) // 2] * 2, mode="reflect")
     return _weighted(_weighted(x, rows, -2), cols, -1).view_as(image)

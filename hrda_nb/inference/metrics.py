@@ -11,111 +11,186 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from typing import Any
+
 import pandas as pd
 import torch
 from torch import Tensor, distributed, nn
 from tqdm.auto import tqdm
+
 from ..data.labels import ClassTable, UserError, cityscapes, synthia13, synthia16
 from .predict import SCALES, evaluating, model_device, picture_logits, sides
 
 # %% ../../nbs/20_metrics.ipynb #c009
-def confusion(prediction:Tensor,  # (...) class indices
-              label:Tensor,       # (...) class indices or `ignore_index`
-              num_classes:int,    # K
-              ignore_index:int=255
-             ) -> Tensor:         # (K,K) int64, row = truth, column = prediction
+def confusion(
+    prediction: Tensor,  # (...) class indices
+    label: Tensor,  # (...) class indices or `ignore_index`
+    num_classes: int,  # K
+    ignore_index: int = 255,
+) -> Tensor:  # (K,K) int64, row = truth, column = prediction
     "Counts of (truth, prediction) pairs, on the device of the label; `UserError` for values that are no class."
     keep = label != ignore_index
     truth, found = label[keep].long(), prediction[keep].long()
     for name, x in (("label", truth), ("prediction", found)):
         odd = x[(x < 0) | (x >= num_classes)]
-        if len(odd): raise UserError(f"{name} value {int(odd[0])} is neither one of {num_classes} classes nor {ignore_index}")
-    return torch.bincount(truth*num_classes + found, minlength=num_classes**2).reshape(num_classes, num_classes)
+        if len(odd):
+            raise UserError(
+                f"{name} value {int(odd[0])} is neither one of {num_classes} classes nor {ignore_index}"
+            )
+    return torch.bincount(truth * num_classes + found, minlength=num_classes**2).reshape(
+        num_classes, num_classes
+    )
 
-def iou(counts:Tensor # (K,K) confusion matrix
-       ) -> Tensor:   # (K,) float64 in [0,1]; NaN where a class is neither there nor predicted
+
+def iou(
+    counts: Tensor,  # (K,K) confusion matrix
+) -> Tensor:  # (K,) float64 in [0,1]; NaN where a class is neither there nor predicted
     "Intersection over union of each class."
     tp = counts.diagonal().double()
-    return tp/(counts.sum(0) + counts.sum(1) - tp)
+    return tp / (counts.sum(0) + counts.sum(1) - tp)
 
 # %% ../../nbs/20_metrics.ipynb #c019
-def mean_rows(classes:ClassTable) -> dict[str, Sequence[int]]: # name -> class indices
+def mean_rows(classes: ClassTable) -> dict[str, Sequence[int]]:  # name -> class indices
     "The means to report: over all classes, and over SYNTHIA's 16 and 13 where the classes are Cityscapes'."
     street = {"mIoU16": synthia16, "mIoU13": synthia13} if classes.names == cityscapes.names else {}
     return {"mIoU": range(classes.num_classes)} | street
 
-def iou_table(counts:dict[str, Tensor], # (K,K) confusion matrix of each view
-              classes:ClassTable
-             ) -> pd.DataFrame: # rows: classes, then means; columns: views; percent
+
+def iou_table(
+    counts: dict[str, Tensor],  # (K,K) confusion matrix of each view
+    classes: ClassTable,
+) -> pd.DataFrame:  # rows: classes, then means; columns: views; percent
     "IoU in percent of each class and view, with the means below."
-    scores = pd.DataFrame({view: 100*iou(c).cpu().numpy() for view, c in counts.items()}, index=pd.Index(classes.names, name="class"))
-    return pd.concat([scores, *[scores.iloc[list(which)].mean().to_frame(name).T for name, which in mean_rows(classes).items()]]).rename_axis("class")
+    scores = pd.DataFrame(
+        {view: 100 * iou(c).cpu().numpy() for view, c in counts.items()},
+        index=pd.Index(classes.names, name="class"),
+    )
+    return pd.concat(
+        [
+            scores,
+            *[
+                scores.iloc[list(which)].mean().to_frame(name).T
+                for name, which in mean_rows(classes).items()
+            ],
+        ]
+    ).rename_axis("class")
 
 # %% ../../nbs/20_metrics.ipynb #c024
-def _share(n:int) -> range:
+def _share(n: int) -> range:
     "The pictures of this process."
-    rank, world = (distributed.get_rank(), distributed.get_world_size()) if distributed.is_initialized() else (0, 1)
+    rank, world = (
+        (distributed.get_rank(), distributed.get_world_size())
+        if distributed.is_initialized()
+        else (0, 1)
+    )
     return range(rank, n, world)
 
-def _ahead(dataset:Any, indices:Iterable[int]) -> Iterator[Any]:
+
+def _ahead(dataset: Any, indices: Iterable[int]) -> Iterator[Any]:
     "The samples in order; the next two are being read meanwhile."
     with ThreadPoolExecutor(2) as pool:
         waiting = deque()
         for i in indices:
             waiting.append(pool.submit(dataset.__getitem__, i))
-            if len(waiting) > 2: yield waiting.popleft().result()
-        while waiting: yield waiting.popleft().result()
+            if len(waiting) > 2:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
-def _batches(dataset:Any, batch_size:int) -> Iterator[list[dict]]:
+
+def _batches(dataset: Any, batch_size: int) -> Iterator[list[dict]]:
     "Samples of this process in runs of one size."
     for _, run in groupby(_ahead(dataset, _share(len(dataset))), key=lambda s: s["image"].shape):
         batch = []
         for sample in run:
-            if len(batch) == batch_size: yield batch; batch = []
+            if len(batch) == batch_size:
+                yield batch
+                batch = []
             batch.append(sample)
         yield batch
 
 # %% ../../nbs/20_metrics.ipynb #c025
-def _labels(samples:list[dict], device) -> Tensor: # (B,H,W)
+def _labels(samples: list[dict], device) -> Tensor:  # (B,H,W)
     for s in samples:
-        if "label" not in s: raise UserError(f"{s.get('name', 'a picture')} has no label: evaluate needs labelled pictures")
+        if "label" not in s:
+            raise UserError(
+                f"{s.get('name', 'a picture')} has no label: evaluate needs labelled pictures"
+            )
         if s["label"].shape != s["image"].shape[-2:]:
-            raise UserError(f"{s.get('name', 'a picture')}: label {tuple(s['label'].shape)} and picture {tuple(s['image'].shape[-2:])} differ in size")
+            raise UserError(
+                f"{s.get('name', 'a picture')}: label {tuple(s['label'].shape)} and picture {tuple(s['image'].shape[-2:])} differ in size"
+            )
     return torch.stack([torch.as_tensor(s["label"]) for s in samples]).to(device)
 
-def count_batch(model:nn.Module, samples:list[dict], num_classes:int, **how) -> dict[str, Tensor]: # view -> (K,K)
+
+def count_batch(
+    model: nn.Module, samples: list[dict], num_classes: int, **how
+) -> dict[str, Tensor]:  # view -> (K,K)
     "Confusion of each view on labelled pictures of one size; `how` as for `picture_logits`."
     device = model_device(model)
-    label, images = _labels(samples, device), torch.stack([torch.as_tensor(s["image"]) for s in samples]).to(device).float()/255
+    label, images = (
+        _labels(samples, device),
+        torch.stack([torch.as_tensor(s["image"]) for s in samples]).to(device).float() / 255,
+    )
     logits = picture_logits(model, images, **how)
-    if (k := logits["fused"].shape[1]) != num_classes: raise UserError(f"the model knows {k} classes, the data {num_classes}: give the class table it was trained with")
-    try: return {v: confusion(logits[v].max(1).indices, label, num_classes) for v in SCALES if v in logits}
-    except UserError as e: raise UserError(f"{', '.join(str(s.get('name')) for s in samples)}: {e}") from None
+    if (k := logits["fused"].shape[1]) != num_classes:
+        raise UserError(
+            f"the model knows {k} classes, the data {num_classes}: give the class table it was trained with"
+        )
+    try:
+        return {
+            v: confusion(logits[v].max(1).indices, label, num_classes)
+            for v in SCALES
+            if v in logits
+        }
+    except UserError as e:
+        raise UserError(f"{', '.join(str(s.get('name')) for s in samples)}: {e}") from None
 
-def _sum_over_processes(counts:Tensor) -> Tensor:
-    if distributed.is_initialized(): distributed.all_reduce(counts)
+
+def _sum_over_processes(counts: Tensor) -> Tensor:
+    if distributed.is_initialized():
+        distributed.all_reduce(counts)
     return counts
 
 # %% ../../nbs/20_metrics.ipynb #c026
-def evaluate(model:nn.Module, # any model of `build_model` (not wrapped for several processes)
-             dataset:Any,     # `dataset[i]` -> dict(image (3,H,W) uint8, label (H,W), name), with `.classes`
-             window:tuple[int, int]|int|None=None, # (h,w) in pixels; None: whole pictures at once
-             stride:tuple[int, int]|int|None=None, # step between windows; None: half a window
-             device:str|torch.device|None=None,    # moves the model; None: where it is
-             progress:bool=True,     # a bar with the time left
-             flip:bool=False,        # average with the mirrored picture
-             max_side:int|None=None, # shrink larger pictures to this many pixels first; scored at full size
-             batch_size:int=1,       # pictures of one size in one pass
-              classes:ClassTable|None=None # None: `dataset.classes`
-            ) -> pd.DataFrame: # rows: classes, then means (`mIoU`, ...); columns: fused, context, detail (only fused without HRDA); percent
+def evaluate(
+    model: nn.Module,  # any model of `build_model` (not wrapped for several processes)
+    dataset: Any,  # `dataset[i]` -> dict(image (3,H,W) uint8, label (H,W), name), with `.classes`
+    window: tuple[int, int] | int | None = None,  # (h,w) in pixels; None: whole pictures at once
+    stride: tuple[int, int] | int | None = None,  # step between windows; None: half a window
+    device: str | torch.device | None = None,  # moves the model; None: where it is
+    progress: bool = True,  # a bar with the time left
+    flip: bool = False,  # average with the mirrored picture
+    max_side: int
+    | None = None,  # shrink larger pictures to this many pixels first; scored at full size
+    batch_size: int = 1,  # pictures of one size in one pass
+    classes: ClassTable | None = None,  # None: `dataset.classes`
+) -> pd.DataFrame:  # rows: classes, then means (`mIoU`, ...); columns: fused, context, detail (only fused without HRDA); percent
     "IoU of a model on labelled pictures, summed over all processes; the same protocol as the papers (eval mode, counts over all pictures)."
     classes = classes or dataset.classes
-    if not len(dataset): raise UserError("there are no pictures to evaluate on")
-    if device is not None: model.to(device)
-    how = dict(window=sides(window, "window"), stride=sides(stride, "stride"), flip=flip, max_side=max_side)
-    counts = torch.zeros(len(SCALES), classes.num_classes, classes.num_classes, dtype=torch.long, device=model_device(model))
-    with evaluating(model), tqdm(total=len(_share(len(dataset))), desc="evaluate", unit="picture", disable=not progress) as bar:
+    if not len(dataset):
+        raise UserError("there are no pictures to evaluate on")
+    if device is not None:
+        model.to(device)
+    how = dict(
+        window=sides(window, "window"), stride=sides(stride, "stride"), flip=flip, max_side=max_side
+    )
+    counts = torch.zeros(
+        len(SCALES),
+        classes.num_classes,
+        classes.num_classes,
+        dtype=torch.long,
+        device=model_device(model),
+    )
+    with (
+        evaluating(model),
+        tqdm(
+            total=len(_share(len(dataset))), desc="evaluate", unit="picture", disable=not progress
+        ) as bar,
+    ):
         for samples in _batches(dataset, batch_size):
-            for view, c in count_batch(model, samples, classes.num_classes, **how).items(): counts[SCALES.index(view)] += c
+            for view, c in count_batch(model, samples, classes.num_classes, **how).items():
+                counts[SCALES.index(view)] += c
             bar.update(len(samples))
-    return iou_table(dict(zip(SCALES if model.is_hrda else SCALES[:1], _sum_over_processes(counts))), classes)
+    return iou_table(
+        dict(zip(SCALES if model.is_hrda else SCALES[:1], _sum_over_processes(counts))), classes
+    )

@@ -12,207 +12,304 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
 from ..data.datasets import _files, _upright, read_image
 from ..data.labels import ClassTable, UserError, cityscapes, synthia
 from ..models.crops import resize
 from ..models.hrda import segment
 
 # %% ../../nbs/21_predict.ipynb #c012
-SCALES = ("fused", "context", "detail")          # label maps, from logits
-VIEWS = (*SCALES, "attention", "confidence")     # everything a picture's prediction can show
+SCALES = ("fused", "context", "detail")  # label maps, from logits
+VIEWS = (*SCALES, "attention", "confidence")  # everything a picture's prediction can show
 
-def _shrink(images:Tensor, max_side:int|None) -> Tensor: # longer side at most `max_side`
+
+def _shrink(images: Tensor, max_side: int | None) -> Tensor:  # longer side at most `max_side`
     h, w = images.shape[-2:]
-    s = 1 if max_side is None else min(1, max_side/max(h, w))
-    return resize(images, (max(1, round(h*s)), max(1, round(w*s))))
+    s = 1 if max_side is None else min(1, max_side / max(h, w))
+    return resize(images, (max(1, round(h * s)), max(1, round(w * s))))
 
-def _mean(view:str, a:Tensor, b:Tensor) -> Tensor: # of attention, or of the probabilities that logits stand for
-    return torch.logaddexp(a.log_softmax(1), b.log_softmax(1)) if view in SCALES else (a + b)/2
 
-def picture_logits(model:nn.Module, # used as it is: switch it to evaluation mode first
-                   images:Tensor,   # (B,3,H,W) in [0,1]
-                   window:tuple[int, int]|None=None, # (h,w) in pixels; None: the whole picture at once
-                   stride:tuple[int, int]|None=None, # step in pixels; None: half a window
-                   flip:bool=False, # average with the mirrored picture
-                   max_side:int|None=None # shrink larger pictures to this many pixels first
-                  ) -> dict[str, Tensor]: # logits (B,K,H,W) of each scale the model has; attention (B,1,H,W) in [0,1]
+def _mean(
+    view: str, a: Tensor, b: Tensor
+) -> Tensor:  # of attention, or of the probabilities that logits stand for
+    return torch.logaddexp(a.log_softmax(1), b.log_softmax(1)) if view in SCALES else (a + b) / 2
+
+
+def picture_logits(
+    model: nn.Module,  # used as it is: switch it to evaluation mode first
+    images: Tensor,  # (B,3,H,W) in [0,1]
+    window: tuple[int, int] | None = None,  # (h,w) in pixels; None: the whole picture at once
+    stride: tuple[int, int] | None = None,  # step in pixels; None: half a window
+    flip: bool = False,  # average with the mirrored picture
+    max_side: int | None = None,  # shrink larger pictures to this many pixels first
+) -> dict[
+    str, Tensor
+]:  # logits (B,K,H,W) of each scale the model has; attention (B,1,H,W) in [0,1]
     "What a model says about whole pictures, as published: logits averaged over windows, probabilities over mirror images."
-    if window and stride and (stride[0] > window[0] or stride[1] > window[1]): raise UserError(f"stride {stride} is larger than the window {window} and would leave gaps")
+    if window and stride and (stride[0] > window[0] or stride[1] > window[1]):
+        raise UserError(f"stride {stride} is larger than the window {window} and would leave gaps")
     views = segment(model, _shrink(images, max_side), window, stride, (*SCALES, "attention"))
     views = {v: resize(x.float(), images.shape[-2:]) for v, x in views.items()}
-    if not flip: return views
+    if not flip:
+        return views
     mirrored = picture_logits(model, images.flip(-1), window, stride, False, max_side)
     return {v: _mean(v, x, mirrored[v].flip(-1)) for v, x in views.items()}
 
 # %% ../../nbs/21_predict.ipynb #c017
-def _array_rgb(a:np.ndarray) -> np.ndarray: # (H,W), (H,W,1|3|4) -> (H,W,3) uint8
-    if a.dtype not in (np.uint8, np.uint16) or a.ndim not in (2, 3) or a.ndim == 3 and a.shape[2] not in (1, 3, 4) or 0 in a.shape:
-        raise UserError(f"a picture is an array (H,W), (H,W,3) or (H,W,4) of uint8, this one has shape {a.shape} and type {a.dtype}")
-    if a.dtype == np.uint16: a = (a//257).astype(np.uint8)
-    return np.ascontiguousarray(a[..., :3] if a.ndim == 3 and a.shape[2] > 1 else np.repeat(a.reshape(*a.shape[:2], 1), 3, 2))
+def _array_rgb(a: np.ndarray) -> np.ndarray:  # (H,W), (H,W,1|3|4) -> (H,W,3) uint8
+    if (
+        a.dtype not in (np.uint8, np.uint16)
+        or a.ndim not in (2, 3)
+        or (a.ndim == 3 and a.shape[2] not in (1, 3, 4))
+        or 0 in a.shape
+    ):
+        raise UserError(
+            f"a picture is an array (H,W), (H,W,3) or (H,W,4) of uint8, this one has shape {a.shape} and type {a.dtype}"
+        )
+    if a.dtype == np.uint16:
+        a = (a // 257).astype(np.uint8)
+    return np.ascontiguousarray(
+        a[..., :3]
+        if a.ndim == 3 and a.shape[2] > 1
+        else np.repeat(a.reshape(*a.shape[:2], 1), 3, 2)
+    )
 
-def as_rgb(picture:Image.Image|np.ndarray|Tensor|str|Path # a tensor is (3,H,W) uint8, an array (H,W,...)
-          ) -> np.ndarray: # (H,W,3) uint8
+
+def as_rgb(
+    picture: Image.Image
+    | np.ndarray
+    | Tensor
+    | str
+    | Path,  # a tensor is (3,H,W) uint8, an array (H,W,...)
+) -> np.ndarray:  # (H,W,3) uint8
     "Any picture as upright RGB with 8 bits; `UserError` names a file that cannot be read."
-    if isinstance(picture, Tensor): return _array_rgb(picture.permute(1, 2, 0).cpu().numpy())
-    if isinstance(picture, np.ndarray): return _array_rgb(picture)
-    if isinstance(picture, Image.Image): return np.array(_upright(picture.copy()))
+    if isinstance(picture, Tensor):
+        return _array_rgb(picture.permute(1, 2, 0).cpu().numpy())
+    if isinstance(picture, np.ndarray):
+        return _array_rgb(picture)
+    if isinstance(picture, Image.Image):
+        return np.array(_upright(picture.copy()))
     return read_image(picture).permute(1, 2, 0).numpy()
 
 # %% ../../nbs/21_predict.ipynb #c021
 @dataclass
 class Prediction:
     "What a model says about one picture"
-    labels:np.ndarray              # (H,W) uint8 class index, fused
-    confidence:np.ndarray          # (H,W) float32 in [0,1], probability of the label given
-    context:np.ndarray|None=None   # (H,W) uint8 class index from the context crop alone; None without HRDA
-    detail:np.ndarray|None=None    # (H,W) uint8 class index from the detail crops alone
-    attention:np.ndarray|None=None # (H,W) float32 in [0,1], 1 = the detail was trusted
-    probabilities:np.ndarray|None=None # (K,H,W) float32, fused, on request
 
-    def view(self, name:str) -> np.ndarray: # one of `VIEWS`
+    labels: np.ndarray  # (H,W) uint8 class index, fused
+    confidence: np.ndarray  # (H,W) float32 in [0,1], probability of the label given
+    context: np.ndarray | None = (
+        None  # (H,W) uint8 class index from the context crop alone; None without HRDA
+    )
+    detail: np.ndarray | None = None  # (H,W) uint8 class index from the detail crops alone
+    attention: np.ndarray | None = None  # (H,W) float32 in [0,1], 1 = the detail was trusted
+    probabilities: np.ndarray | None = None  # (K,H,W) float32, fused, on request
+
+    def view(self, name: str) -> np.ndarray:  # one of `VIEWS`
         "A view by its name; `UserError` if there is none."
-        if name not in VIEWS: raise UserError(f"there is no view {name!r}; choose from {', '.join(VIEWS)}")
+        if name not in VIEWS:
+            raise UserError(f"there is no view {name!r}; choose from {', '.join(VIEWS)}")
         view = self.labels if name == "fused" else getattr(self, name)
-        if view is None: raise UserError(f"this model has no {name}: only HRDA models look at two scales; choose from fused, confidence")
+        if view is None:
+            raise UserError(
+                f"this model has no {name}: only HRDA models look at two scales; choose from fused, confidence"
+            )
         return view
 
 # %% ../../nbs/21_predict.ipynb #c023
 @contextmanager
-def evaluating(model:nn.Module) -> Iterator[nn.Module]:
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     "Evaluation mode without gradients; each module's own mode comes back afterwards."
     modes = {m: m.training for m in model.modules()}
     model.eval()
     try:
-        with torch.inference_mode(): yield model
+        with torch.inference_mode():
+            yield model
     finally:
-        for m, mode in modes.items(): m.training = mode
+        for m, mode in modes.items():
+            m.training = mode
 
-def model_device(model:nn.Module) -> torch.device:
+
+def model_device(model: nn.Module) -> torch.device:
     "Where the model's parameters lie."
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 # %% ../../nbs/21_predict.ipynb #c025
-def sides(value:int|Sequence[int]|None, # one number for both sides, or (h, w); None stays None
-          name:str="window"             # named in the error
-         ) -> tuple[int, int]|None:
+def sides(
+    value: int | Sequence[int] | None,  # one number for both sides, or (h, w); None stays None
+    name: str = "window",  # named in the error
+) -> tuple[int, int] | None:
     "Two sides in pixels; `UserError` if that is not what was given."
-    if value is None: return None
+    if value is None:
+        return None
     pair = (value, value) if isinstance(value, int) else tuple(int(v) for v in value)
-    if len(pair) != 2 or min(pair) < 1: raise UserError(f"{name} {value}: give two sides (height, width) of at least one pixel")
+    if len(pair) != 2 or min(pair) < 1:
+        raise UserError(f"{name} {value}: give two sides (height, width) of at least one pixel")
     return pair
 
 # %% ../../nbs/21_predict.ipynb #c026
-def _prediction(logits:dict[str, Tensor], keep:bool) -> Prediction: # of one picture, each (1,K,H,W)
+def _prediction(
+    logits: dict[str, Tensor], keep: bool
+) -> Prediction:  # of one picture, each (1,K,H,W)
     probs = logits["fused"][0].softmax(0)
-    confidence, labels = probs.max(0)                                          # `max` is three times as fast as `argmax` on a CPU
+    confidence, labels = probs.max(0)  # `max` is three times as fast as `argmax` on a CPU
     views = {v: logits[v][0].max(0).indices.byte() for v in ("context", "detail") if v in logits}
     views |= {"labels": labels.byte(), "confidence": confidence}
-    if "attention" in logits: views["attention"] = logits["attention"][0, 0]
-    if keep: views["probabilities"] = probs
+    if "attention" in logits:
+        views["attention"] = logits["attention"][0, 0]
+    if keep:
+        views["probabilities"] = probs
     return Prediction(**{k: v.cpu().numpy() for k, v in views.items()})
 
 # %% ../../nbs/21_predict.ipynb #c027
-def predict(model:nn.Module, # any model of `build_model`
-            picture:Image.Image|np.ndarray|Tensor|str|Path, # see `as_rgb`
-            window:tuple[int, int]|int|None=None, # (h,w) in pixels; None: the whole picture at once
-            stride:tuple[int, int]|int|None=None, # step between windows; None: half a window
-            probabilities:bool=False, # keep all K probabilities of each pixel
-            device:str|torch.device|None=None, # moves the model; None: where it is
-            flip:bool=False,         # average with the mirrored picture
-            max_side:int|None=None   # shrink larger pictures to this many pixels first; labels still have the picture's size
-           ) -> Prediction:          # of the picture's own size
+def predict(
+    model: nn.Module,  # any model of `build_model`
+    picture: Image.Image | np.ndarray | Tensor | str | Path,  # see `as_rgb`
+    window: tuple[int, int] | int | None = None,  # (h,w) in pixels; None: the whole picture at once
+    stride: tuple[int, int] | int | None = None,  # step between windows; None: half a window
+    probabilities: bool = False,  # keep all K probabilities of each pixel
+    device: str | torch.device | None = None,  # moves the model; None: where it is
+    flip: bool = False,  # average with the mirrored picture
+    max_side: int
+    | None = None,  # shrink larger pictures to this many pixels first; labels still have the picture's size
+) -> Prediction:  # of the picture's own size
     "Labels, confidence and HRDA's views of one picture of any size."
-    if device is not None: model.to(device)
-    image = torch.from_numpy(as_rgb(picture)).permute(2, 0, 1)[None].to(model_device(model)).float()/255  # (1,3,H,W)
+    if device is not None:
+        model.to(device)
+    image = (
+        torch.from_numpy(as_rgb(picture)).permute(2, 0, 1)[None].to(model_device(model)).float()
+        / 255
+    )  # (1,3,H,W)
     with evaluating(model):
-        logits = picture_logits(model, image, sides(window, "window"), sides(stride, "stride"), flip, max_side)
+        logits = picture_logits(
+            model, image, sides(window, "window"), sides(stride, "stride"), flip, max_side
+        )
     return _prediction(logits, probabilities)
 
 # %% ../../nbs/21_predict.ipynb #c039
-def _within(folder:Path, out:Path) -> list[tuple[Path, Path]]: # (file, name), without what lies in `out`
-    folder = next((folder/d for d in ("images", "leftImg8bit", "RGB") if (folder/d).is_dir()), folder)
+def _within(
+    folder: Path, out: Path
+) -> list[tuple[Path, Path]]:  # (file, name), without what lies in `out`
+    folder = next(
+        (folder / d for d in ("images", "leftImg8bit", "RGB") if (folder / d).is_dir()), folder
+    )
     return [(f, f.relative_to(folder)) for f in _files(folder) if out not in f.absolute().parents]
 
-def find_pictures(pictures:str|Path|Sequence[str|Path], # a folder, a file, or several of them
-                  out:str|Path # where predictions go: nothing in there is a picture to predict
-                 ) -> dict[Path, Path]: # result's path under `out`, without a suffix -> picture
+
+def find_pictures(
+    pictures: str | Path | Sequence[str | Path],  # a folder, a file, or several of them
+    out: str | Path,  # where predictions go: nothing in there is a picture to predict
+) -> dict[Path, Path]:  # result's path under `out`, without a suffix -> picture
     "The pictures meant; `UserError` if there are none or two would be written to the same file."
     out, found = Path(out).absolute(), {}
     for place in map(Path, [pictures] if isinstance(pictures, (str, Path)) else pictures):
-        if not place.exists(): raise UserError(f"{place}: no such file or folder")
-        for file, name in (_within(place, out) if place.is_dir() else [(place, Path(place.name))]):
+        if not place.exists():
+            raise UserError(f"{place}: no such file or folder")
+        for file, name in _within(place, out) if place.is_dir() else [(place, Path(place.name))]:
             other = found.setdefault(name.with_suffix(""), file)
             if other.absolute() != file.absolute():
-                raise UserError(f"{other} and {file} would both become {name.with_suffix('.png')}; rename one or predict them into different folders")
-    if not found: raise UserError(f"{pictures if isinstance(pictures, (str, Path)) else ', '.join(map(str, pictures))}: no pictures here; expected .jpg, .png, .tif, .webp, .bmp or .ppm files")
+                raise UserError(
+                    f"{other} and {file} would both become {name.with_suffix('.png')}; rename one or predict them into different folders"
+                )
+    if not found:
+        raise UserError(
+            f"{pictures if isinstance(pictures, (str, Path)) else ', '.join(map(str, pictures))}: no pictures here; expected .jpg, .png, .tif, .webp, .bmp or .ppm files"
+        )
     return found
 
 # %% ../../nbs/21_predict.ipynb #c042
-def view_picture(prediction:Prediction, # of one picture
-                 view:str,            # one of `VIEWS`
-                 classes:ClassTable,  # palette and raw ids
-                 ids:bool=False       # raw ids in 8-bit grey instead of indices with a palette
-                ) -> Image.Image:     # mode "P" or "L"
+def view_picture(
+    prediction: Prediction,  # of one picture
+    view: str,  # one of `VIEWS`
+    classes: ClassTable,  # palette and raw ids
+    ids: bool = False,  # raw ids in 8-bit grey instead of indices with a palette
+) -> Image.Image:  # mode "P" or "L"
     "A view as the picture that is written to a file."
     values = prediction.view(view)
-    if view not in SCALES: return Image.fromarray((values*255).round().astype(np.uint8))
-    if ids: return Image.fromarray(_eight_ids(_server_table(classes).to_raw(values)))
+    if view not in SCALES:
+        return Image.fromarray((values * 255).round().astype(np.uint8))
+    if ids:
+        return Image.fromarray(_eight_ids(_server_table(classes).to_raw(values)))
     im = Image.fromarray(values)
     im.putpalette(classes.palette.reshape(-1).tolist())
     return im
 
-def _server_table(classes:ClassTable) -> ClassTable:
-    "Cityscapes' ids for its nineteen classes, whatever the training labels held: SYNTHIA's ids or indices"
-    return cityscapes if classes.names == cityscapes.names and classes.ids in (None, synthia.ids) else classes
 
-def _eight_ids(raw:np.ndarray) -> np.ndarray:
-    if raw.max(initial=0) > 255: raise UserError(f"raw id {raw.max()} does not fit into an 8-bit PNG; predict without --ids")
+def _server_table(classes: ClassTable) -> ClassTable:
+    "Cityscapes' ids for its nineteen classes, whatever the training labels held: SYNTHIA's ids or indices"
+    return (
+        cityscapes
+        if classes.names == cityscapes.names and classes.ids in (None, synthia.ids)
+        else classes
+    )
+
+
+def _eight_ids(raw: np.ndarray) -> np.ndarray:
+    if raw.max(initial=0) > 255:
+        raise UserError(f"raw id {raw.max()} does not fit into an 8-bit PNG; predict without --ids")
     return raw.astype(np.uint8)
 
 # %% ../../nbs/21_predict.ipynb #c044
-def write_picture(im:Image.Image, path:Path):
+def write_picture(im: Image.Image, path: Path):
     "Write a PNG as a whole or not at all."
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     try:
         im.save(part, format="PNG")
         os.replace(part, path)
-    finally: part.unlink(missing_ok=True)
+    finally:
+        part.unlink(missing_ok=True)
 
 # %% ../../nbs/21_predict.ipynb #c045
-def writable_folder(out:str|Path) -> Path:
+def writable_folder(out: str | Path) -> Path:
     "The folder, made if need be; `UserError` if nothing can be written there."
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
-        probe = Path(out)/".writable"; probe.touch(); probe.unlink()
-    except OSError as e: raise UserError(f"{out}: cannot write here ({e.strerror}); choose another folder") from None
+        probe = Path(out) / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError as e:
+        raise UserError(f"{out}: cannot write here ({e.strerror}); choose another folder") from None
     return Path(out)
 
+
 def _write_views(prediction, name, out, views, classes, ids):
-    for view in views: write_picture(view_picture(prediction, view, classes, ids), (out if view == "fused" else out/view)/f"{name}.png")
+    for view in views:
+        write_picture(
+            view_picture(prediction, view, classes, ids),
+            (out if view == "fused" else out / view) / f"{name}.png",
+        )
 
 # %% ../../nbs/21_predict.ipynb #c046
-def predict_folder(model:nn.Module,
-                   pictures:str|Path|Sequence[str|Path], # a folder, a file, or several of them
-                   out:str|Path,        # fused labels go to out/NAME.png, other views to out/VIEW/NAME.png
-                   classes:ClassTable,  # what the model was trained on
-                   views:Sequence[str]=("fused",), # some of `VIEWS`
-                   ids:bool=False,      # raw ids instead of class indices
-                   progress:bool=True,  # a bar with the time left
-                   **how                # window, stride, flip, max_side, device of `predict`
-                  ) -> list[Path]:      # out/NAME.png, or the first view asked for
+def predict_folder(
+    model: nn.Module,
+    pictures: str | Path | Sequence[str | Path],  # a folder, a file, or several of them
+    out: str | Path,  # fused labels go to out/NAME.png, other views to out/VIEW/NAME.png
+    classes: ClassTable,  # what the model was trained on
+    views: Sequence[str] = ("fused",),  # some of `VIEWS`
+    ids: bool = False,  # raw ids instead of class indices
+    progress: bool = True,  # a bar with the time left
+    **how,  # window, stride, flip, max_side, device of `predict`
+) -> list[Path]:  # out/NAME.png, or the first view asked for
     "Predict pictures into PNGs. Unreadable pictures are left out and named in a `UserError` at the end."
-    if odd := [v for v in views if v not in VIEWS] or not views: raise UserError(f"views {odd or views}: choose from {', '.join(VIEWS)}")
+    if odd := [v for v in views if v not in VIEWS] or not views:
+        raise UserError(f"views {odd or views}: choose from {', '.join(VIEWS)}")
     found, out, broken = find_pictures(pictures, out), writable_folder(out), {}
     for name, file in tqdm(found.items(), desc="predict", unit="picture", disable=not progress):
-        try: rgb = as_rgb(file)
-        except UserError as e: broken[name] = str(e); continue
+        try:
+            rgb = as_rgb(file)
+        except UserError as e:
+            broken[name] = str(e)
+            continue
         _write_views(predict(model, rgb, **how), name, out, views, classes, ids)
-    if broken: raise UserError(f"{len(broken)} of {len(found)} pictures left out, the others are in {out}: {'; '.join(broken.values())}")
-    return [(out if "fused" in views else out/views[0])/f"{name}.png" for name in found]
+    if broken:
+        raise UserError(
+            f"{len(broken)} of {len(found)} pictures left out, the others are in {out}: {'; '.join(broken.values())}"
+        )
+    return [(out if "fused" in views else out / views[0]) / f"{name}.png" for name in found]

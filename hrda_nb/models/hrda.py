@@ -9,61 +9,98 @@ __all__ = ['archs', 'fuse', 'Output', 'Segmenter', 'HRDA', 'build_model', 'segme
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+
 from torch import Tensor, nn
+
 from ..data.labels import UserError
-from .crops import Box, box_mask, context_view, crop, insert, pad_to_multiple, scaled_box
-from .decoders import attention_decoder, decoder as build_decoder, resize
-from .encoders import Encoder, encoder as build_encoder
+from hrda_nb.models.crops import (
+    Box,
+    box_mask,
+    context_view,
+    crop,
+    insert,
+    pad_to_multiple,
+    scaled_box,
+)
+from .decoders import attention_decoder, resize
+from .decoders import decoder as build_decoder
+from .encoders import Encoder
+from .encoders import encoder as build_encoder
 from .sliding_window import WindowCache, average_windows, run_windows, window_boxes
 
 # %% ../../nbs/10_hrda.ipynb #c006
-def fuse(context:Tensor,     # (B,K,h,w) context logits
-         detail:Tensor,      # (B,K,2h,2w) detail logits of the whole crop, or those of `box` alone
-         attention:Tensor,   # (B,K or 1,h,w) in [0,1]; 0 trusts the context, 1 the detail
-         box:Box|None=None,  # the detail crop in cells of `context`; None: `detail` covers everything
-         corner:tuple[int, int]|None=None # row and column where `detail` begins, in cells of the result; None: at the box
-        ) -> Tensor:         # (B,K,2h,2w) fused logits
+def fuse(
+    context: Tensor,  # (B,K,h,w) context logits
+    detail: Tensor,  # (B,K,2h,2w) detail logits of the whole crop, or those of `box` alone
+    attention: Tensor,  # (B,K or 1,h,w) in [0,1]; 0 trusts the context, 1 the detail
+    box: Box
+    | None = None,  # the detail crop in cells of `context`; None: `detail` covers everything
+    corner: tuple[int, int]
+    | None = None,  # row and column where `detail` begins, in cells of the result; None: at the box
+) -> Tensor:  # (B,K,2h,2w) fused logits
     "Scale-attention fusion (HRDA, section 3.2)."
     factor = 2
-    size = (context.shape[-2]*factor, context.shape[-1]*factor)
+    size = (context.shape[-2] * factor, context.shape[-1] * factor)
     if box is not None:
-        attention = attention*box_mask(attention, box)
-        y, x = corner or (box[0]*factor, box[2]*factor)
-        detail = insert(detail, size, (y, y+detail.shape[-2], x, x+detail.shape[-1]))
-    return resize((1-attention)*context, size) + resize(attention, size)*detail
+        attention = attention * box_mask(attention, box)
+        y, x = corner or (box[0] * factor, box[2] * factor)
+        detail = insert(detail, size, (y, y + detail.shape[-2], x, x + detail.shape[-1]))
+    return resize((1 - attention) * context, size) + resize(attention, size) * detail
 
 # %% ../../nbs/10_hrda.ipynb #c013
 @dataclass
 class Output:
     "What `HRDA` and `Segmenter` return. Plain segmenters fill `fused` and `features` only."
-    fused:Tensor                # (B,K,H/4,W/4) logits (DeepLabV2: /8)
-    size:tuple[int, int]        # (H,W) of the picture
-    padded:tuple[int, int]      # (H,W) the maps belong to: the picture's, or larger where it was filled up
-    features:list[Tensor]       # encoder features of the context view (plain segmenters: of the picture)
-    context:Tensor|None=None    # (B,K,H/8,W/8) raw context logits (DeepLabV2: /16)
-    attention:Tensor|None=None  # (B,K or 1,H/8,W/8) in [0,1]
-    detail:Tensor|None=None     # (B,K,H/4,W/4) from windows; with a detail box (B,K,h/4,w/4) of the crop
-    detail_features:list[Tensor]|None=None # encoder features of the detail crop; None without a detail box
 
-    def attention_map(self) -> Tensor: # (B,1,H/4,W/4) in [0,1]
+    fused: Tensor  # (B,K,H/4,W/4) logits (DeepLabV2: /8)
+    size: tuple[int, int]  # (H,W) of the picture
+    padded: tuple[
+        int, int
+    ]  # (H,W) the maps belong to: the picture's, or larger where it was filled up
+    features: list[
+        Tensor
+    ]  # encoder features of the context view (plain segmenters: of the picture)
+    context: Tensor | None = None  # (B,K,H/8,W/8) raw context logits (DeepLabV2: /16)
+    attention: Tensor | None = None  # (B,K or 1,H/8,W/8) in [0,1]
+    detail: Tensor | None = (
+        None  # (B,K,H/4,W/4) from windows; with a detail box (B,K,h/4,w/4) of the crop
+    )
+    detail_features: list[Tensor] | None = (
+        None  # encoder features of the detail crop; None without a detail box
+    )
+
+    def attention_map(self) -> Tensor:  # (B,1,H/4,W/4) in [0,1]
         "Attention averaged over the classes with the fused probabilities: one number a pixel to look at."
-        return (resize(self.attention, self.fused.shape[-2:])*self.fused.softmax(1)).sum(1, keepdim=True)
-    def upsampled(self, name:str="fused") -> Tensor: # (B,K,H,W), "attention": (B,1,H,W)
+        return (resize(self.attention, self.fused.shape[-2:]) * self.fused.softmax(1)).sum(
+            1, keepdim=True
+        )
+
+    def upsampled(self, name: str = "fused") -> Tensor:  # (B,K,H,W), "attention": (B,1,H,W)
         "One output (`fused`, `context`, `detail`, `attention`) at the picture's size."
         x = self.attention_map() if name == "attention" else getattr(self, name)
-        return resize(resize(x, self.fused.shape[-2:]), self.padded)[..., :self.size[0], :self.size[1]]
+        return resize(resize(x, self.fused.shape[-2:]), self.padded)[
+            ..., : self.size[0], : self.size[1]
+        ]
 
 # %% ../../nbs/10_hrda.ipynb #c015
 class Segmenter(nn.Module):
     "Encoder and decoder: DAFormer, SegFormer, DeepLabV2, DeepLabV3+, UPerNet."
+
     multiple, is_hrda = 1, False
-    def __init__(self, encoder:Encoder, # (B,3,H,W) in [0,1] -> four maps
-                 decoder:nn.Module):    # four maps -> logits, with `.stride`
+
+    def __init__(
+        self,
+        encoder: Encoder,  # (B,3,H,W) in [0,1] -> four maps
+        decoder: nn.Module,
+    ):  # four maps -> logits, with `.stride`
         super().__init__()
         self.encoder, self.decoder, self.config = encoder, decoder, None
-    def forward(self, images:Tensor, # (B,3,H,W) in [0,1], any size
-                detail_box:Box|None=None # accepted and ignored
-               ) -> Output:
+
+    def forward(
+        self,
+        images: Tensor,  # (B,3,H,W) in [0,1], any size
+        detail_box: Box | None = None,  # accepted and ignored
+    ) -> Output:
         "Logits at the decoder's stride."
         size = tuple(images.shape[-2:])
         features = self.encoder(images)
@@ -72,127 +109,212 @@ class Segmenter(nn.Module):
 # %% ../../nbs/10_hrda.ipynb #c017
 class HRDA(nn.Module):
     "Multi-resolution network with learned scale attention (HRDA, section 3)."
+
     is_hrda, factor = True, 2
-    def __init__(self,
-                 encoder:Encoder,
-                 decoder:nn.Module,         # shared by both views, with `.stride`
-                 attention:nn.Module|None,  # decoder with K or 1 outputs
-                 detail_size:tuple[int, int]=(512, 512), # (h,w) of the detail crop in pixels
-                 overlap:bool=True,         # detail windows move by half their size; False: side by side
-                 fixed_attention:float|None=None, # for ablations, instead of the learned one: 0 context ... 1 detail
-                 max_pixels:int=2**22):     # most picture pixels in one pass over windows in evaluation
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        decoder: nn.Module,  # shared by both views, with `.stride`
+        attention: nn.Module | None,  # decoder with K or 1 outputs
+        detail_size: tuple[int, int] = (512, 512),  # (h,w) of the detail crop in pixels
+        overlap: bool = True,  # detail windows move by half their size; False: side by side
+        fixed_attention: float
+        | None = None,  # for ablations, instead of the learned one: 0 context ... 1 detail
+        max_pixels: int = 2**22,
+    ):  # most picture pixels in one pass over windows in evaluation
         super().__init__()
         self.encoder, self.decoder, self.attention, self.config = encoder, decoder, attention, None
-        self.detail_size, self.overlap, self.fixed_attention, self.max_pixels = tuple(detail_size), overlap, fixed_attention, max_pixels
-        self.multiple = decoder.stride*self.factor
+        self.detail_size, self.overlap, self.fixed_attention, self.max_pixels = (
+            tuple(detail_size),
+            overlap,
+            fixed_attention,
+            max_pixels,
+        )
+        self.multiple = decoder.stride * self.factor
         if any(s % self.multiple for s in detail_size):
-            raise UserError(f"detail_size {tuple(detail_size)} must divide by {self.multiple}: pixels per cell of the context map")
+            raise UserError(
+                f"detail_size {tuple(detail_size)} must divide by {self.multiple}: pixels per cell of the context map"
+            )
+
     @property
-    def detail_stride(self) -> tuple[int, int]: # in pixels
+    def detail_stride(self) -> tuple[int, int]:  # in pixels
         "Step of the detail windows."
-        return tuple(s//2 if self.overlap else s for s in self.detail_size)
-    def segment(self, images:Tensor) -> Tensor: # (B,3,h,w) -> (B,K,h/4,w/4)
+        return tuple(s // 2 if self.overlap else s for s in self.detail_size)
+
+    def segment(self, images: Tensor) -> Tensor:  # (B,3,h,w) -> (B,K,h/4,w/4)
         "Encoder and decoder on one view."
         return self.decoder(self.encoder(images))
-    def window_batch(self, height:int, width:int) -> int|None: # of one window, in pixels
+
+    def window_batch(self, height: int, width: int) -> int | None:  # of one window, in pixels
         "Most windows in one pass; None in training, where BatchNorm sees them as one batch."
-        return None if self.training else max(1, self.max_pixels//(height*width))
-    def detail_windows(self, images:Tensor, # (B,3,H,W), sides divide by `multiple`
-                       maps:Callable[[Sequence[Box]], list[Tensor]]|None=None # boxes -> window logits, where somebody else computes them
-                      ) -> Tensor: # (B,K,H/4,W/4)
+        return None if self.training else max(1, self.max_pixels // (height * width))
+
+    def detail_windows(
+        self,
+        images: Tensor,  # (B,3,H,W), sides divide by `multiple`
+        maps: Callable[[Sequence[Box]], list[Tensor]]
+        | None = None,  # boxes -> window logits, where somebody else computes them
+    ) -> Tensor:  # (B,K,H/4,W/4)
         "Detail logits of everything, averaged over the windows."
-        boxes, cell = window_boxes(images.shape[-2:], self.detail_size, self.detail_stride), self.decoder.stride
+        boxes, cell = (
+            window_boxes(images.shape[-2:], self.detail_size, self.detail_stride),
+            self.decoder.stride,
+        )
         batch = self.window_batch(boxes[0][1], boxes[0][3])
         found = maps(boxes) if maps else run_windows(self.segment, images, boxes, batch)
-        return average_windows(found, [scaled_box(b, cell) for b in boxes], tuple(s//cell for s in images.shape[-2:]))
-    def scale_attention(self, features:list[Tensor], # of the context view
-                        context:Tensor # (B,K,h,w)
-                       ) -> Tensor: # (B,K or 1,h,w) in [0,1]
+        return average_windows(
+            found, [scaled_box(b, cell) for b in boxes], tuple(s // cell for s in images.shape[-2:])
+        )
+
+    def scale_attention(
+        self,
+        features: list[Tensor],  # of the context view
+        context: Tensor,  # (B,K,h,w)
+    ) -> Tensor:  # (B,K or 1,h,w) in [0,1]
         "How much to trust the detail."
-        if self.fixed_attention is None: return self.attention(features).sigmoid()
+        if self.fixed_attention is None:
+            return self.attention(features).sigmoid()
         return context.new_full((len(context), 1, *context.shape[-2:]), self.fixed_attention)
-    def forward(self,
-                images:Tensor,           # (B,3,H,W) in [0,1], full resolution; with a box the sides must divide by `multiple`
-                detail_box:Box|None=None,# (y1,y2,x1,x2) in pixels; None: windows over everything
-                maps:Callable|None=None  # see `detail_windows`
-               ) -> Output:
+
+    def forward(
+        self,
+        images: Tensor,  # (B,3,H,W) in [0,1], full resolution; with a box the sides must divide by `multiple`
+        detail_box: Box | None = None,  # (y1,y2,x1,x2) in pixels; None: windows over everything
+        maps: Callable | None = None,  # see `detail_windows`
+    ) -> Output:
         "Context, detail, attention and their fusion."
         size = tuple(images.shape[-2:])
         images = pad_to_multiple(images, self.multiple, self.encoder.mean)
         features = self.encoder(context_view(images, self.factor))
         context = self.decoder(features)
         attention = self.scale_attention(features, context)
-        sharp, box = (None, None) if detail_box is None else (self.encoder(crop(images, detail_box)), scaled_box(detail_box, self.multiple))
+        sharp, box = (
+            (None, None)
+            if detail_box is None
+            else (self.encoder(crop(images, detail_box)), scaled_box(detail_box, self.multiple))
+        )
         detail = self.detail_windows(images, maps) if sharp is None else self.decoder(sharp)
-        corner = None if box is None else tuple(v//self.decoder.stride for v in (detail_box[0], detail_box[2]))
-        return Output(fuse(context, detail, attention, box, corner), size, tuple(images.shape[-2:]), features, context, attention, detail, sharp)
+        corner = (
+            None
+            if box is None
+            else tuple(v // self.decoder.stride for v in (detail_box[0], detail_box[2]))
+        )
+        return Output(
+            fuse(context, detail, attention, box, corner),
+            size,
+            tuple(images.shape[-2:]),
+            features,
+            context,
+            attention,
+            detail,
+            sharp,
+        )
 
 # %% ../../nbs/10_hrda.ipynb #c019
 archs = ("hrda", "daformer", "segformer", "deeplabv2", "deeplabv3plus", "upernet")
 
-def build_model(arch:str="hrda",            # one of `archs`; "hrda" works over any of the decoders
-                encoder:str="mit_b5",       # a name that `encoder` knows
-                num_classes:int=19,         # K
-                detail_size:tuple[int, int]=(512, 512), # HRDA: (h,w) of the detail crop in pixels
-                decoder:str="daformer",     # HRDA: which decoder; other architectures: their own or a variant of it, daformer_conv1
-                channels:int=256,           # width of decoder and attention
-                attention:str|float="classwise", # HRDA: "classwise", "single" or a fixed number in [0,1]
-                overlap:bool=True,          # HRDA: detail windows overlap by half
-                dropout:float=0.1,          # of whole channels before the classifier
-                pretrained:bool=False       # encoder with ImageNet weights
-               ) -> nn.Module:
+
+def build_model(
+    arch: str = "hrda",  # one of `archs`; "hrda" works over any of the decoders
+    encoder: str = "mit_b5",  # a name that `encoder` knows
+    num_classes: int = 19,  # K
+    detail_size: tuple[int, int] = (512, 512),  # HRDA: (h,w) of the detail crop in pixels
+    decoder: str = "daformer",  # HRDA: which decoder; other architectures: their own or a variant of it, daformer_conv1
+    channels: int = 256,  # width of decoder and attention
+    attention: str | float = "classwise",  # HRDA: "classwise", "single" or a fixed number in [0,1]
+    overlap: bool = True,  # HRDA: detail windows overlap by half
+    dropout: float = 0.1,  # of whole channels before the classifier
+    pretrained: bool = False,  # encoder with ImageNet weights
+) -> nn.Module:
     "A segmentation network. Raises `UserError` for names or sizes that do not fit."
-    config = {k: v for k, v in locals().items() if k != "pretrained"} | {"detail_size": list(detail_size)}
-    if arch not in archs: raise UserError(f"no architecture is called {arch!r}: choose one of {', '.join(archs)}")
+    config = {k: v for k, v in locals().items() if k != "pretrained"} | {
+        "detail_size": list(detail_size)
+    }
+    if arch not in archs:
+        raise UserError(f"no architecture is called {arch!r}: choose one of {', '.join(archs)}")
     enc = build_encoder(encoder, pretrained)
     args = enc.channels, enc.strides
-    dec = build_decoder(decoder if arch == "hrda" or decoder.split("_")[0] == arch else arch, *args, num_classes, channels=channels, dropout=dropout)
+    dec = build_decoder(
+        decoder if arch == "hrda" or decoder.split("_")[0] == arch else arch,
+        *args,
+        num_classes,
+        channels=channels,
+        dropout=dropout,
+    )
     if arch == "hrda":
         outputs = {"classwise": num_classes, "single": 1}.get(attention)
-        att = attention_decoder(decoder, *args, outputs, channels=channels, dropout=dropout) if outputs else None
+        att = (
+            attention_decoder(decoder, *args, outputs, channels=channels, dropout=dropout)
+            if outputs
+            else None
+        )
         model = HRDA(enc, dec, att, detail_size, overlap, None if outputs else _fixed(attention))
-    else: model = Segmenter(enc, dec)
+    else:
+        model = Segmenter(enc, dec)
     model.config = config
     return model
 
-def _fixed(attention:str|float) -> float:
+
+def _fixed(attention: str | float) -> float:
     "A fixed attention, checked; a number in words, as the command line has it, is one too."
     with suppress(ValueError):
-        if 0 <= float(attention) <= 1: return float(attention)
-    raise UserError(f"attention is {attention!r}: choose \"classwise\", \"single\" or a number from 0 (context) to 1 (detail)")
+        if 0 <= float(attention) <= 1:
+            return float(attention)
+    raise UserError(
+        f'attention is {attention!r}: choose "classwise", "single" or a number from 0 (context) to 1 (detail)'
+    )
 
 # %% ../../nbs/10_hrda.ipynb #c029
-def segment(model:nn.Module,
-            images:Tensor, # (B,3,H,W) in [0,1], any size
-            window:tuple[int, int]|None=None, # (h,w) of a context window in pixels; None: the picture as a whole
-            stride:tuple[int, int]|None=None, # (dy,dx); None: half a window
-            views:Sequence[str]=("fused",),   # any of "fused", "context", "detail", "attention"
-            share:bool=True                   # compute every distinct detail window once
-           ) -> dict[str, Tensor]: # view -> (B,K,H,W) logits; "attention" (B,1,H,W) in [0,1]
+def segment(
+    model: nn.Module,
+    images: Tensor,  # (B,3,H,W) in [0,1], any size
+    window: tuple[int, int]
+    | None = None,  # (h,w) of a context window in pixels; None: the picture as a whole
+    stride: tuple[int, int] | None = None,  # (dy,dx); None: half a window
+    views: Sequence[str] = ("fused",),  # any of "fused", "context", "detail", "attention"
+    share: bool = True,  # compute every distinct detail window once
+) -> dict[str, Tensor]:  # view -> (B,K,H,W) logits; "attention" (B,1,H,W) in [0,1]
     "Logits at the picture's size. Pictures smaller than the window are taken whole."
     views, size = [v for v in views if v == "fused" or model.is_hrda], tuple(images.shape[-2:])
-    if window is None: window = size
+    if window is None:
+        window = size
     if window[0] >= size[0] and window[1] >= size[1]:
         out = model(images)
         return {v: out.upsampled(v) for v in views}
-    if model.is_hrda: # a side shorter than the window is filled up once for all windows
-        window = tuple(-(-w//model.multiple)*model.multiple for w in window)
-        images = pad_to_multiple(images, tuple(model.multiple if s < w else 1 for s, w in zip(size, window)), model.encoder.mean)
-    boxes = window_boxes(images.shape[-2:], window, stride or tuple(max(w//2, 1) for w in window))
+    if model.is_hrda:  # a side shorter than the window is filled up once for all windows
+        window = tuple(-(-w // model.multiple) * model.multiple for w in window)
+        images = pad_to_multiple(
+            images,
+            tuple(model.multiple if s < w else 1 for s, w in zip(size, window)),
+            model.encoder.mean,
+        )
+    boxes = window_boxes(images.shape[-2:], window, stride or tuple(max(w // 2, 1) for w in window))
     total = _window_sums(model, images, boxes, views, share)
-    return {v: t[..., :size[0], :size[1]] for v, t in total.items()}
+    return {v: t[..., : size[0], : size[1]] for v, t in total.items()}
 
-def _window_sums(model:nn.Module, images:Tensor, boxes:list[Box], views:list[str], share:bool) -> dict[str, Tensor]:
+
+def _window_sums(
+    model: nn.Module, images: Tensor, boxes: list[Box], views: list[str], share: bool
+) -> dict[str, Tensor]:
     "Full-resolution maps of every view, averaged over context windows."
-    cache = WindowCache(model.segment, images, model.window_batch(*model.detail_size)) if model.is_hrda and share else None
+    cache = (
+        WindowCache(model.segment, images, model.window_batch(*model.detail_size))
+        if model.is_hrda and share
+        else None
+    )
     count, total = images.new_zeros(1, 1, *images.shape[-2:]), {}
     for box in boxes:
-        if cache: cache.forget_above(box[0])
-        here = lambda inner: cache([(b[0]+box[0], b[1]+box[0], b[2]+box[2], b[3]+box[2]) for b in inner])
+        if cache:
+            cache.forget_above(box[0])
+        here = lambda inner: cache(
+            [(b[0] + box[0], b[1] + box[0], b[2] + box[2], b[3] + box[2]) for b in inner]
+        )
         out = model(crop(images, box), maps=here) if cache else model(crop(images, box))
         crop(count, box).add_(1)
         for v in views:
             x = out.upsampled(v)
-            if v not in total: total[v] = x.new_zeros(*x.shape[:2], *images.shape[-2:])
+            if v not in total:
+                total[v] = x.new_zeros(*x.shape[:2], *images.shape[-2:])
             crop(total[v], box).add_(x)
     return {v: t.div_(count) for v, t in total.items()}

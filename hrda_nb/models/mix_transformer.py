@@ -10,73 +10,93 @@ __all__ = ['mit_configs', 'conv_last', 'OverlapPatchEmbed', 'EfficientSelfAttent
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
+
 import torch
-from torch import nn, Tensor
 import torch.nn.functional as F
 from timm.layers import DropPath
+from torch import Tensor, nn
 
 # %% ../../nbs/05_mix_transformer.ipynb #c006
-def conv_last(conv:nn.Module, x:Tensor) -> Tensor: # (B,H,W,C) -> (B,H',W',C')
+def conv_last(conv: nn.Module, x: Tensor) -> Tensor:  # (B,H,W,C) -> (B,H',W',C')
     "Apply a convolution to a map whose channels come last, without copying it"
-    return conv(x.permute(0,3,1,2)).permute(0,2,3,1)
+    return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 # %% ../../nbs/05_mix_transformer.ipynb #c009
 class OverlapPatchEmbed(nn.Module):
     "Cut a map into overlapping patches and describe each by a vector (SegFormer, section 3.1)"
-    def __init__(self, ni:int, nf:int, patch:int, stride:int):
+
+    def __init__(self, ni: int, nf: int, patch: int, stride: int):
         super().__init__()
-        self.proj = nn.Conv2d(ni, nf, patch, stride=stride, padding=patch//2)
+        self.proj = nn.Conv2d(ni, nf, patch, stride=stride, padding=patch // 2)
         self.norm = nn.LayerNorm(nf, eps=1e-5)
 
-    def forward(self, x:Tensor) -> Tensor: # (B,ni,H,W) -> (B,⌈H/stride⌉,⌈W/stride⌉,nf)
-        return self.norm(self.proj(x).permute(0,2,3,1))
+    def forward(self, x: Tensor) -> Tensor:  # (B,ni,H,W) -> (B,⌈H/stride⌉,⌈W/stride⌉,nf)
+        return self.norm(self.proj(x).permute(0, 2, 3, 1))
 
 # %% ../../nbs/05_mix_transformer.ipynb #c014
 class EfficientSelfAttention(nn.Module):
     "Every cell looks at every `sr`×`sr` square of cells (SegFormer, equations 1 and 2)"
-    def __init__(self, dim:int, heads:int, sr:int=1):
-        super().__init__()
-        self.heads,self.ratio = heads,sr
-        self.q,self.kv,self.proj = nn.Linear(dim, dim), nn.Linear(dim, 2*dim), nn.Linear(dim, dim)
-        if sr>1: self.sr,self.norm = nn.Conv2d(dim, dim, sr, stride=sr), nn.LayerNorm(dim, eps=1e-5)
 
-    def shorten(self, x:Tensor) -> Tensor: # (B,H,W,C) -> (B,max(H//R,1),max(W//R,1),C)
+    def __init__(self, dim: int, heads: int, sr: int = 1):
+        super().__init__()
+        self.heads, self.ratio = heads, sr
+        self.q, self.kv, self.proj = (
+            nn.Linear(dim, dim),
+            nn.Linear(dim, 2 * dim),
+            nn.Linear(dim, dim),
+        )
+        if sr > 1:
+            self.sr, self.norm = nn.Conv2d(dim, dim, sr, stride=sr), nn.LayerNorm(dim, eps=1e-5)
+
+    def shorten(self, x: Tensor) -> Tensor:  # (B,H,W,C) -> (B,max(H//R,1),max(W//R,1),C)
         "One vector for each square of cells"
-        if self.ratio==1: return x
-        _,H,W,_ = x.shape
-        lack_h,lack_w = max(self.ratio-H,0), max(self.ratio-W,0)
-        if lack_h or lack_w: x = F.pad(x.permute(0,3,1,2), (0,lack_w,0,lack_h), mode='replicate').permute(0,2,3,1)
+        if self.ratio == 1:
+            return x
+        _, H, W, _ = x.shape
+        lack_h, lack_w = max(self.ratio - H, 0), max(self.ratio - W, 0)
+        if lack_h or lack_w:
+            x = F.pad(x.permute(0, 3, 1, 2), (0, lack_w, 0, lack_h), mode="replicate").permute(
+                0, 2, 3, 1
+            )
         return self.norm(conv_last(self.sr, x))
 
-    def forward(self, x:Tensor) -> Tensor: # (B,H,W,C) -> (B,H,W,C)
-        B,H,W,C = x.shape
-        q = self.q(x).reshape(B, H*W, self.heads, -1).transpose(1,2)                                # (B, heads, N, d)
-        k,v = self.kv(self.shorten(x)).reshape(B, -1, 2, self.heads, C//self.heads).permute(2,0,3,1,4)  # (B, heads, N/R², d) each
-        out = F.scaled_dot_product_attention(q, k, v)                                               # (B, heads, N, d)
-        return self.proj(out.transpose(1,2).reshape(B,H,W,C))
+    def forward(self, x: Tensor) -> Tensor:  # (B,H,W,C) -> (B,H,W,C)
+        B, H, W, C = x.shape
+        q = self.q(x).reshape(B, H * W, self.heads, -1).transpose(1, 2)  # (B, heads, N, d)
+        k, v = (
+            self.kv(self.shorten(x))
+            .reshape(B, -1, 2, self.heads, C // self.heads)
+            .permute(2, 0, 3, 1, 4)
+        )  # (B, heads, N/R², d) each
+        out = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, d)
+        return self.proj(out.transpose(1, 2).reshape(B, H, W, C))
 
 # %% ../../nbs/05_mix_transformer.ipynb #c021
 class MixFFN(nn.Module):
     "Widen, mix with the eight neighbours, narrow (SegFormer, equation 3, without its residual)"
-    def __init__(self, dim:int, hidden:int):
+
+    def __init__(self, dim: int, hidden: int):
         super().__init__()
         self.fc1 = nn.Linear(dim, hidden)
-        self.dwconv = nn.Sequential(OrderedDict(dwconv=nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)))
+        self.dwconv = nn.Sequential(
+            OrderedDict(dwconv=nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden))
+        )
         self.fc2 = nn.Linear(hidden, dim)
 
-    def forward(self, x:Tensor) -> Tensor: # (B,H,W,C) -> (B,H,W,C)
+    def forward(self, x: Tensor) -> Tensor:  # (B,H,W,C) -> (B,H,W,C)
         return self.fc2(F.gelu(conv_last(self.dwconv, self.fc1(x))))
 
 # %% ../../nbs/05_mix_transformer.ipynb #c024
 class Block(nn.Module):
     "Efficient self-attention and Mix-FFN, both residual and with stochastic depth"
-    def __init__(self, dim:int, heads:int, sr:int, mlp_ratio:int=4, drop_path:float=0.):
+
+    def __init__(self, dim: int, heads: int, sr: int, mlp_ratio: int = 4, drop_path: float = 0.0):
         super().__init__()
-        self.norm1,self.attn = nn.LayerNorm(dim, eps=1e-6), EfficientSelfAttention(dim, heads, sr)
-        self.norm2,self.mlp = nn.LayerNorm(dim, eps=1e-6), MixFFN(dim, dim*mlp_ratio)
+        self.norm1, self.attn = nn.LayerNorm(dim, eps=1e-6), EfficientSelfAttention(dim, heads, sr)
+        self.norm2, self.mlp = nn.LayerNorm(dim, eps=1e-6), MixFFN(dim, dim * mlp_ratio)
         self.drop_path = DropPath(drop_path)
 
-    def forward(self, x:Tensor) -> Tensor: # (B,H,W,C) -> (B,H,W,C)
+    def forward(self, x: Tensor) -> Tensor:  # (B,H,W,C) -> (B,H,W,C)
         x = x + self.drop_path(self.attn(self.norm1(x)))
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
@@ -84,101 +104,157 @@ class Block(nn.Module):
 @dataclass(frozen=True)
 class MiTConfig:
     "Sizes of a Mix Transformer, one number a stage"
-    dims:tuple = (64,128,320,512) # channels of the features
-    depths:tuple = (2,2,2,2)      # blocks
-    heads:tuple = (1,2,5,8)       # attention heads
-    sr:tuple = (8,4,2,1)          # side of the square of cells that shares one key
-    mlp_ratio:int = 4             # how much the Mix-FFN widens
-    drop_path:float = 0.1         # stochastic depth of the last block; 0 at the first, linear between
 
-mit_configs:dict[str,MiTConfig] = dict(
-    mit_tiny=MiTConfig((16,32,40,64), (1,2,2,1)), mit_b0=MiTConfig((32,64,160,256)), mit_b1=MiTConfig(), mit_b2=MiTConfig(depths=(3,4,6,3)),
-    mit_b3=MiTConfig(depths=(3,4,18,3)), mit_b4=MiTConfig(depths=(3,8,27,3)), mit_b5=MiTConfig(depths=(3,6,40,3)))
+    dims: tuple = (64, 128, 320, 512)  # channels of the features
+    depths: tuple = (2, 2, 2, 2)  # blocks
+    heads: tuple = (1, 2, 5, 8)  # attention heads
+    sr: tuple = (8, 4, 2, 1)  # side of the square of cells that shares one key
+    mlp_ratio: int = 4  # how much the Mix-FFN widens
+    drop_path: float = 0.1  # stochastic depth of the last block; 0 at the first, linear between
+
+
+mit_configs: dict[str, MiTConfig] = dict(
+    mit_tiny=MiTConfig((16, 32, 40, 64), (1, 2, 2, 1)),
+    mit_b0=MiTConfig((32, 64, 160, 256)),
+    mit_b1=MiTConfig(),
+    mit_b2=MiTConfig(depths=(3, 4, 6, 3)),
+    mit_b3=MiTConfig(depths=(3, 4, 18, 3)),
+    mit_b4=MiTConfig(depths=(3, 8, 27, 3)),
+    mit_b5=MiTConfig(depths=(3, 6, 40, 3)),
+)
 
 # %% ../../nbs/05_mix_transformer.ipynb #c028
-def _init_weights(m:nn.Module) -> None:
+def _init_weights(m: nn.Module) -> None:
     "Small random linear maps, He initialisation for convolutions, zero biases"
-    if isinstance(m, nn.Linear): nn.init.trunc_normal_(m.weight, std=0.02)
-    elif isinstance(m, nn.Conv2d): nn.init.normal_(m.weight, std=(2*m.groups/(m.weight[0,0].numel()*m.out_channels))**0.5)
-    if isinstance(m, (nn.Linear,nn.Conv2d)): nn.init.zeros_(m.bias)
+    if isinstance(m, nn.Linear):
+        nn.init.trunc_normal_(m.weight, std=0.02)
+    elif isinstance(m, nn.Conv2d):
+        nn.init.normal_(
+            m.weight, std=(2 * m.groups / (m.weight[0, 0].numel() * m.out_channels)) ** 0.5
+        )
+    if isinstance(m, (nn.Linear, nn.Conv2d)):
+        nn.init.zeros_(m.bias)
 
 # %% ../../nbs/05_mix_transformer.ipynb #c029
 class MixVisionTransformer(nn.Module):
     "Four stages of patch embedding, blocks and layer norm; parameter names as in published checkpoints"
-    strides = (4,8,16,32)
-    def __init__(self, cfg:MiTConfig=MiTConfig()):
+
+    strides = (4, 8, 16, 32)
+
+    def __init__(self, cfg: MiTConfig = MiTConfig()):
         super().__init__()
-        self.cfg,self.channels = cfg,cfg.dims
-        last = max(sum(cfg.depths)-1, 1)
-        drops = (cfg.drop_path*j/last for j in range(last+1))
-        for i,(nf,heads,sr,n) in enumerate(zip(cfg.dims, cfg.heads, cfg.sr, cfg.depths), 1):
-            embed = OverlapPatchEmbed(3,nf,7,4) if i==1 else OverlapPatchEmbed(cfg.dims[i-2],nf,3,2)
-            self.add_module(f'patch_embed{i}', embed)
-            self.add_module(f'block{i}', nn.ModuleList(Block(nf, heads, sr, cfg.mlp_ratio, next(drops)) for _ in range(n)))
-            self.add_module(f'norm{i}', nn.LayerNorm(nf, eps=1e-6))
+        self.cfg, self.channels = cfg, cfg.dims
+        last = max(sum(cfg.depths) - 1, 1)
+        drops = (cfg.drop_path * j / last for j in range(last + 1))
+        for i, (nf, heads, sr, n) in enumerate(zip(cfg.dims, cfg.heads, cfg.sr, cfg.depths), 1):
+            embed = (
+                OverlapPatchEmbed(3, nf, 7, 4)
+                if i == 1
+                else OverlapPatchEmbed(cfg.dims[i - 2], nf, 3, 2)
+            )
+            self.add_module(f"patch_embed{i}", embed)
+            self.add_module(
+                f"block{i}",
+                nn.ModuleList(Block(nf, heads, sr, cfg.mlp_ratio, next(drops)) for _ in range(n)),
+            )
+            self.add_module(f"norm{i}", nn.LayerNorm(nf, eps=1e-6))
         self.apply(_init_weights)
-    def stage(self, i:int, x:Tensor) -> Tensor: # (B,c,h,w) of stage i-1 -> (B,C,H,W) of stage i
+
+    def stage(self, i: int, x: Tensor) -> Tensor:  # (B,c,h,w) of stage i-1 -> (B,C,H,W) of stage i
         "Embed, run the blocks, normalise"
-        x = getattr(self, f'patch_embed{i}')(x)
-        for block in getattr(self, f'block{i}'): x = block(x)
-        return getattr(self, f'norm{i}')(x).permute(0,3,1,2)
-    def forward(self, x:Tensor) -> list[Tensor]: # (B,3,H,W), mean 0 and deviation 1 -> 4 features, strides 4, 8, 16, 32
+        x = getattr(self, f"patch_embed{i}")(x)
+        for block in getattr(self, f"block{i}"):
+            x = block(x)
+        return getattr(self, f"norm{i}")(x).permute(0, 3, 1, 2)
+
+    def forward(
+        self, x: Tensor
+    ) -> list[Tensor]:  # (B,3,H,W), mean 0 and deviation 1 -> 4 features, strides 4, 8, 16, 32
         features = []
-        for i in range(1,5): features.append(x := self.stage(i, x))
+        for i in range(1, 5):
+            features.append(x := self.stage(i, x))
         return features
 
 # %% ../../nbs/05_mix_transformer.ipynb #c030
-def mix_transformer(name:str='mit_b0', # one of `mit_configs`
-) -> MixVisionTransformer: # with random weights; `models.weights` loads trained ones
+def mix_transformer(
+    name: str = "mit_b0",  # one of `mit_configs`
+) -> MixVisionTransformer:  # with random weights; `models.weights` loads trained ones
     "A Mix Transformer by name"
     return MixVisionTransformer(mit_configs[name])
 
 # %% ../../nbs/05_mix_transformer.ipynb #c040
-_leaves = ( # ours, in hub files, in memory since transformers 5
-    ('norm1', 'layer_norm_1', 'layernorm_before'), ('norm2', 'layer_norm_2', 'layernorm_after'),
-    ('attn.q', 'attention.self.query', 'attention.q_proj'), ('attn.k', 'attention.self.key', 'attention.k_proj'),
-    ('attn.v', 'attention.self.value', 'attention.v_proj'), ('attn.proj', 'attention.output.dense', 'attention.o_proj'),
-    ('attn.sr', 'attention.self.sr', 'attention.sequence_reduction.sequence_reduction'),
-    ('attn.norm', 'attention.self.layer_norm', 'attention.sequence_reduction.layer_norm'),
-    ('mlp.fc1', 'mlp.dense1', 'mlp.fc1'), ('mlp.dwconv.dwconv', 'mlp.dwconv.dwconv', 'mlp.dwconv.dwconv'), ('mlp.fc2', 'mlp.dense2', 'mlp.fc2'))
-_to_hub = {a:b for a,b,_ in _leaves}
-_from_hub = {n:a for a,b,c in _leaves for n in (b,c)}
-_stage_parts = (('patch_embed{}.proj','patch_embeddings.{}.proj','stages.{}.patch_embeddings.proj'),
-    ('patch_embed{}.norm','patch_embeddings.{}.layer_norm','stages.{}.patch_embeddings.layer_norm'), ('norm{}','layer_norm.{}','stages.{}.layer_norm'))
+_leaves = (  # ours, in hub files, in memory since transformers 5
+    ("norm1", "layer_norm_1", "layernorm_before"),
+    ("norm2", "layer_norm_2", "layernorm_after"),
+    ("attn.q", "attention.self.query", "attention.q_proj"),
+    ("attn.k", "attention.self.key", "attention.k_proj"),
+    ("attn.v", "attention.self.value", "attention.v_proj"),
+    ("attn.proj", "attention.output.dense", "attention.o_proj"),
+    ("attn.sr", "attention.self.sr", "attention.sequence_reduction.sequence_reduction"),
+    ("attn.norm", "attention.self.layer_norm", "attention.sequence_reduction.layer_norm"),
+    ("mlp.fc1", "mlp.dense1", "mlp.fc1"),
+    ("mlp.dwconv.dwconv", "mlp.dwconv.dwconv", "mlp.dwconv.dwconv"),
+    ("mlp.fc2", "mlp.dense2", "mlp.fc2"),
+)
+_to_hub = {a: b for a, b, _ in _leaves}
+_from_hub = {n: a for a, b, c in _leaves for n in (b, c)}
+_stage_parts = (
+    ("patch_embed{}.proj", "patch_embeddings.{}.proj", "stages.{}.patch_embeddings.proj"),
+    (
+        "patch_embed{}.norm",
+        "patch_embeddings.{}.layer_norm",
+        "stages.{}.patch_embeddings.layer_norm",
+    ),
+    ("norm{}", "layer_norm.{}", "stages.{}.layer_norm"),
+)
 
 # %% ../../nbs/05_mix_transformer.ipynb #c041
-def _hub_name(key:str) -> str:
+def _hub_name(key: str) -> str:
     "Our module name -> the one in hub files"
-    for ours,hub,_ in _stage_parts:
-        if m := re.fullmatch(ours.format(r'(\d)'), key): return 'encoder.'+hub.format(int(m[1])-1)
-    stage,block,leaf = re.fullmatch(r'block(\d)\.(\d+)\.(.+)', key).groups()
-    return f'encoder.block.{int(stage)-1}.{block}.{_to_hub[leaf]}'
+    for ours, hub, _ in _stage_parts:
+        if m := re.fullmatch(ours.format(r"(\d)"), key):
+            return "encoder." + hub.format(int(m[1]) - 1)
+    stage, block, leaf = re.fullmatch(r"block(\d)\.(\d+)\.(.+)", key).groups()
+    return f"encoder.block.{int(stage) - 1}.{block}.{_to_hub[leaf]}"
 
-def _our_name(key:str) -> str|None:
+
+def _our_name(key: str) -> str | None:
     "Hub or in-memory module name -> ours; None for what is not part of the encoder"
-    key = re.sub(r'^(segformer\.)?(encoder\.)?', '', key)
-    for ours,*theirs in _stage_parts:
+    key = re.sub(r"^(segformer\.)?(encoder\.)?", "", key)
+    for ours, *theirs in _stage_parts:
         for t in theirs:
-            if m := re.fullmatch(t.format(r'(\d)'), key): return ours.format(int(m[1])+1)
-    m = re.fullmatch(r'(?:block\.|stages\.)(\d)\.(?:blocks\.)?(\d+)\.(.+)', key)
-    return f'block{int(m[1])+1}.{m[2]}.{_from_hub[m[3]]}' if m and m[3] in _from_hub else None
+            if m := re.fullmatch(t.format(r"(\d)"), key):
+                return ours.format(int(m[1]) + 1)
+    m = re.fullmatch(r"(?:block\.|stages\.)(\d)\.(?:blocks\.)?(\d+)\.(.+)", key)
+    return f"block{int(m[1]) + 1}.{m[2]}.{_from_hub[m[3]]}" if m and m[3] in _from_hub else None
 
 # %% ../../nbs/05_mix_transformer.ipynb #c042
-def to_transformers(state:dict[str,Tensor], # published names
-) -> dict[str,Tensor]: # names of `transformers.SegformerModel`'s files
+def to_transformers(
+    state: dict[str, Tensor],  # published names
+) -> dict[str, Tensor]:  # names of `transformers.SegformerModel`'s files
     "Encoder weights for the hub's SegFormer: joint keys and values are taken apart"
     out = {}
-    for key,v in state.items():
-        module,leaf = key.rsplit('.',1)
-        parts = {f'{module[:-2]}k':v.chunk(2)[0], f'{module[:-2]}v':v.chunk(2)[1]} if module.endswith('.kv') else {module:v}
-        out |= {f'{_hub_name(n)}.{leaf}':t.contiguous() for n,t in parts.items()}
+    for key, v in state.items():
+        module, leaf = key.rsplit(".", 1)
+        parts = (
+            {f"{module[:-2]}k": v.chunk(2)[0], f"{module[:-2]}v": v.chunk(2)[1]}
+            if module.endswith(".kv")
+            else {module: v}
+        )
+        out |= {f"{_hub_name(n)}.{leaf}": t.contiguous() for n, t in parts.items()}
     return out
 
-def from_transformers(state:dict[str,Tensor], # of a hub file or of a model in memory
-) -> tuple[dict[str,Tensor],list[str]]: # published names, and the keys that are no part of the encoder
+
+def from_transformers(
+    state: dict[str, Tensor],  # of a hub file or of a model in memory
+) -> tuple[
+    dict[str, Tensor], list[str]
+]:  # published names, and the keys that are no part of the encoder
     "Encoder weights out of the hub's SegFormer: keys and values are joined"
-    named = {k:_our_name(k.rsplit('.',1)[0]) for k in state}
-    out = {f"{n}.{k.rsplit('.',1)[1]}":state[k] for k,n in named.items() if n}
-    for k in [k for k in out if '.attn.k.' in k]:
-        out[k.replace('.attn.k.','.attn.kv.')] = torch.cat([out.pop(k), out.pop(k.replace('.attn.k.','.attn.v.'))])
-    return out, [k for k,n in named.items() if n is None]
+    named = {k: _our_name(k.rsplit(".", 1)[0]) for k in state}
+    out = {f"{n}.{k.rsplit('.', 1)[1]}": state[k] for k, n in named.items() if n}
+    for k in [k for k in out if ".attn.k." in k]:
+        out[k.replace(".attn.k.", ".attn.kv.")] = torch.cat(
+            [out.pop(k), out.pop(k.replace(".attn.k.", ".attn.v."))]
+        )
+    return out, [k for k, n in named.items() if n is None]

@@ -7,46 +7,59 @@ __all__ = ['window_offsets', 'window_boxes', 'average_windows', 'run_windows', '
 
 # %% ../../nbs/09_sliding_window.ipynb #c003
 from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
+
 from .crops import Box, crop
 
 # %% ../../nbs/09_sliding_window.ipynb #c006
-def window_offsets(length:int, # side of the picture in pixels
-                   window:int, # side of a window in pixels
-                   stride:int  # step in pixels
-                  ) -> list[int]:
+def window_offsets(
+    length: int,  # side of the picture in pixels
+    window: int,  # side of a window in pixels
+    stride: int,  # step in pixels
+) -> list[int]:
     "First pixels of the windows along one side; the last window ends at the border."
-    n = max(length - window + stride - 1, 0)//stride + 1
-    return [max(min(i*stride, length - window), 0) for i in range(n)]
+    n = max(length - window + stride - 1, 0) // stride + 1
+    return [max(min(i * stride, length - window), 0) for i in range(n)]
 
-def window_boxes(size:tuple[int, int],   # (H, W) of the picture
-                 window:tuple[int, int], # (h, w); a side longer than the picture's is cut to it
-                 stride:tuple[int, int]  # (dy, dx)
-                ) -> list[Box]:          # row by row
+
+def window_boxes(
+    size: tuple[int, int],  # (H, W) of the picture
+    window: tuple[int, int],  # (h, w); a side longer than the picture's is cut to it
+    stride: tuple[int, int],  # (dy, dx)
+) -> list[Box]:  # row by row
     "The boxes of all windows over a picture."
-    if min(*window, *stride) < 1: raise ValueError(f"window {window} and stride {stride} must be at least one pixel")
+    if min(*window, *stride) < 1:
+        raise ValueError(f"window {window} and stride {stride} must be at least one pixel")
     h, w = min(window[0], size[0]), min(window[1], size[1])
-    return [(y, y+h, x, x+w) for y in window_offsets(size[0], h, stride[0]) for x in window_offsets(size[1], w, stride[1])]
+    return [
+        (y, y + h, x, x + w)
+        for y in window_offsets(size[0], h, stride[0])
+        for x in window_offsets(size[1], w, stride[1])
+    ]
 
 # %% ../../nbs/09_sliding_window.ipynb #c009
-def average_windows(maps:Sequence[Tensor], # one (B, C, h, w) a window
-                    boxes:Sequence[Box],   # their boxes, in cells of the maps
-                    size:tuple[int, int]   # (H, W) of the result in cells
-                   ) -> Tensor:            # (B, C, H, W)
+def average_windows(
+    maps: Sequence[Tensor],  # one (B, C, h, w) a window
+    boxes: Sequence[Box],  # their boxes, in cells of the maps
+    size: tuple[int, int],  # (H, W) of the result in cells
+) -> Tensor:  # (B, C, H, W)
     "Mean of overlapping window maps (HRDA, section 3.3)."
     total = maps[0].new_zeros(*maps[0].shape[:2], *size)
     count = maps[0].new_zeros(1, 1, *size)
     for m, b in zip(maps, boxes, strict=True):
-        crop(total, b).add_(m); crop(count, b).add_(1)
-    return total/count
+        crop(total, b).add_(m)
+        crop(count, b).add_(1)
+    return total / count
 
 # %% ../../nbs/09_sliding_window.ipynb #c013
-def run_windows(f:Callable[[Tensor], Tensor], # (N, 3, h, w) crops -> (N, C, h/stride, w/stride) maps
-                images:Tensor,       # (B, 3, H, W)
-                boxes:Sequence[Box], # windows of one common size
-                batch:int|None=None  # most crops in one call; None: all in one
-               ) -> list[Tensor]:    # one (B, C, h/stride, w/stride) a window
+def run_windows(
+    f: Callable[[Tensor], Tensor],  # (N, 3, h, w) crops -> (N, C, h/stride, w/stride) maps
+    images: Tensor,  # (B, 3, H, W)
+    boxes: Sequence[Box],  # windows of one common size
+    batch: int | None = None,  # most crops in one call; None: all in one
+) -> list[Tensor]:  # one (B, C, h/stride, w/stride) a window
     "Call `f` on every window, window-major."
     crops = torch.cat([crop(images, b) for b in boxes])  # (windows*B, 3, h, w)
     maps = torch.cat([f(part) for part in crops.split(batch or len(crops))])
@@ -55,20 +68,25 @@ def run_windows(f:Callable[[Tensor], Tensor], # (N, 3, h, w) crops -> (N, C, h/s
 # %% ../../nbs/09_sliding_window.ipynb #c019
 class WindowCache:
     "Maps of windows of one picture, each distinct window computed once; only what later windows can still use is kept."
-    def __init__(self,
-                 f:Callable[[Tensor], Tensor], # (N, 3, h, w) crops -> maps
-                 images:Tensor,                # (B, 3, H, W)
-                 batch:int|None=None           # most crops in one call
-                ):
+
+    def __init__(
+        self,
+        f: Callable[[Tensor], Tensor],  # (N, 3, h, w) crops -> maps
+        images: Tensor,  # (B, 3, H, W)
+        batch: int | None = None,  # most crops in one call
+    ):
         self.f, self.images, self.batch = f, images, batch
-        self.maps:dict[Box, Tensor] = {}
+        self.maps: dict[Box, Tensor] = {}
         self.computed = 0
-    def __call__(self, boxes:Sequence[Box]) -> list[Tensor]: # one map a box, in order
+
+    def __call__(self, boxes: Sequence[Box]) -> list[Tensor]:  # one map a box, in order
         "Maps of `boxes`, computed where they are not known yet."
         new = [b for b in dict.fromkeys(boxes) if b not in self.maps]
-        if new: self.maps.update(zip(new, run_windows(self.f, self.images, new, self.batch)))
+        if new:
+            self.maps.update(zip(new, run_windows(self.f, self.images, new, self.batch)))
         self.computed += len(new)
         return [self.maps[b] for b in boxes]
-    def forget_above(self, row:int) -> None: # in pixels
+
+    def forget_above(self, row: int) -> None:  # in pixels
         "Drop windows that begin above `row`: the next context windows no longer need them."
         self.maps = {b: m for b, m in self.maps.items() if b[0] >= row}

@@ -8,7 +8,12 @@ __all__ = ['networks', 'read_checkpoint', 'published_name', 'published_state', '
            'sample_model', 'import_published', 'Pretrained', 'export_onnx']
 
 # %% ../../nbs/11_weights.ipynb #c003
-import json, os, re, warnings, zipfile, zlib
+import json
+import os
+import re
+import warnings
+import zipfile
+import zlib
 from collections.abc import Iterable
 from contextlib import suppress
 from copy import deepcopy
@@ -16,12 +21,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+
 import numpy as np
 import torch
 from huggingface_hub import ModelCard, ModelHubMixin, snapshot_download
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
 from ..data.labels import ClassTable, UserError, cityscapes
 from ..data.samples import samples_dir
 from .encoders import encoder as build_encoder
@@ -30,407 +37,716 @@ from .mix_transformer import from_transformers, mit_configs
 from .resnet import resnet_sizes
 
 # %% ../../nbs/11_weights.ipynb #c006
-_scalar = np.float64(0).__reduce__()[0] # numpy's way of rebuilding a number; its address differs between numpy 1 and 2
-_numpy_globals = [(_scalar,'numpy.core.multiarray.scalar'), (_scalar,'numpy._core.multiarray.scalar'), np.dtype,
-                  *{type(np.dtype(c)) for c in '?bhilqBHILQefdUS'}]
+_scalar = np.float64(0).__reduce__()[
+    0
+]  # numpy's way of rebuilding a number; its address differs between numpy 1 and 2
+_numpy_globals = [
+    (_scalar, "numpy.core.multiarray.scalar"),
+    (_scalar, "numpy._core.multiarray.scalar"),
+    np.dtype,
+    *{type(np.dtype(c)) for c in "?bhilqBHILQefdUS"},
+]
 
-def _explain(name:str, e:Exception, head:bytes) -> UserError:
+
+def _explain(name: str, e: Exception, head: bytes) -> UserError:
     "One line about a file that could not be read"
-    if m := re.search(r'(?:GLOBAL|class) ([A-Za-z_][\w.]*)', str(e)):
-        return UserError(f'{name} wants to run {m[1]}, which is no weight: nothing was run; ask for a file with tensors only, best as .safetensors')
-    if not head: return UserError(f'{name} is empty: fetch it again')
-    if head.lstrip()[:1]==b'<': return UserError(f'{name} is a web page, not a checkpoint: the download went wrong, fetch it by hand')
-    return UserError(f'{name} is damaged, cut short or no checkpoint ({type(e).__name__}): fetch it again and compare its size')
+    if m := re.search(r"(?:GLOBAL|class) ([A-Za-z_][\w.]*)", str(e)):
+        return UserError(
+            f"{name} wants to run {m[1]}, which is no weight: nothing was run; ask for a file with tensors only, best as .safetensors"
+        )
+    if not head:
+        return UserError(f"{name} is empty: fetch it again")
+    if head.lstrip()[:1] == b"<":
+        return UserError(
+            f"{name} is a web page, not a checkpoint: the download went wrong, fetch it by hand"
+        )
+    return UserError(
+        f"{name} is damaged, cut short or no checkpoint ({type(e).__name__}): fetch it again and compare its size"
+    )
 
 # %% ../../nbs/11_weights.ipynb #c007
-def _checksum(tensors:dict[str,Tensor]) -> int:
+def _checksum(tensors: dict[str, Tensor]) -> int:
     "CRC-32 over the bytes of all tensors, in the order of their names"
     crc = 0
-    for k in sorted(tensors): crc = zlib.crc32(tensors[k].contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
+    for k in sorted(tensors):
+        crc = zlib.crc32(tensors[k].contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
     return crc
 
-def _read_safetensors(path:Path) -> tuple[dict[str,Tensor],dict[str,str]]:
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     "Tensors and header; checked where the header has a checksum"
-    with safe_open(path,'pt') as f: tensors,notes = {k:f.get_tensor(k) for k in f.keys()},f.metadata() or {}
-    if 'crc32' in notes and notes['crc32']!=str(_checksum(tensors)): raise zipfile.BadZipFile('checksum')
-    return tensors,notes
+    with safe_open(path, "pt") as f:
+        tensors, notes = {k: f.get_tensor(k) for k in f.keys()}, f.metadata() or {}
+    if "crc32" in notes and notes["crc32"] != str(_checksum(tensors)):
+        raise zipfile.BadZipFile("checksum")
+    return tensors, notes
 
 # %% ../../nbs/11_weights.ipynb #c008
-def _read_pickle(path:Path) -> dict:
+def _read_pickle(path: Path) -> dict:
     "A file of torch.save; tensors of new ones are read from disk when they are used"
     if packed := zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as z:
-            if z.testzip(): raise zipfile.BadZipFile('checksum')
+            if z.testzip():
+                raise zipfile.BadZipFile("checksum")
     with torch.serialization.safe_globals(_numpy_globals), warnings.catch_warnings():
-        warnings.simplefilter('ignore') # about old pickle formats
-        return torch.load(path, map_location='cpu', weights_only=True, mmap=packed)
+        warnings.simplefilter("ignore")  # about old pickle formats
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=packed)
 
-def _read_file(path:Path) -> tuple[dict,dict]: # content, notes
+
+def _read_file(path: Path) -> tuple[dict, dict]:  # content, notes
     "Tensors and notes of one file, whatever its name; nothing in it is run"
-    with open(path,'rb') as f: head = f.read(9)
-    try: return _read_safetensors(path) if head[8:]==b'{' else (_read_pickle(path), {})
-    except Exception as e: raise _explain(path.name, e, head) from None
+    with open(path, "rb") as f:
+        head = f.read(9)
+    try:
+        return _read_safetensors(path) if head[8:] == b"{" else (_read_pickle(path), {})
+    except Exception as e:
+        raise _explain(path.name, e, head) from None
 
 # %% ../../nbs/11_weights.ipynb #c009
-_weight_files = 'model.safetensors', 'pytorch_model.bin'
+_weight_files = "model.safetensors", "pytorch_model.bin"
 
-def _fetch(repo:str, **kw) -> Path: # folder of the local copy
+
+def _fetch(repo: str, **kw) -> Path:  # folder of the local copy
     "The weights of a hub repository"
-    try: return Path(snapshot_download(repo, allow_patterns=list(_weight_files), **kw))
-    except Exception as e: raise UserError(f'{repo} is neither a file here nor could it be fetched from the hub ({type(e).__name__})') from None
+    try:
+        return Path(snapshot_download(repo, allow_patterns=list(_weight_files), **kw))
+    except Exception as e:
+        raise UserError(
+            f"{repo} is neither a file here nor could it be fetched from the hub ({type(e).__name__})"
+        ) from None
 
-def _find_file(source:str|os.PathLike) -> Path:
+
+def _find_file(source: str | os.PathLike) -> Path:
     "A file, the weights in a folder, or those of a hub repository"
     path = Path(source)
-    if not path.exists() and re.fullmatch(r'[\w.-]+/[\w.-]+', str(source)) and path.suffix not in ('.pth','.pt','.bin','.safetensors'): path = _fetch(str(source))
+    if (
+        not path.exists()
+        and re.fullmatch(r"[\w.-]+/[\w.-]+", str(source))
+        and path.suffix not in (".pth", ".pt", ".bin", ".safetensors")
+    ):
+        path = _fetch(str(source))
     if path.is_dir():
-        found = [path/n for n in _weight_files if (path/n).exists()]
-        if not found: raise UserError(f'folder {path} holds no weights: {" or ".join(_weight_files)} is expected')
+        found = [path / n for n in _weight_files if (path / n).exists()]
+        if not found:
+            raise UserError(
+                f"folder {path} holds no weights: {' or '.join(_weight_files)} is expected"
+            )
         return found[0]
-    if not path.exists(): raise UserError(f'there is no checkpoint {path}: check the path')
+    if not path.exists():
+        raise UserError(f"there is no checkpoint {path}: check the path")
     return path
 
 # %% ../../nbs/11_weights.ipynb #c010
-def read_checkpoint(source:str|os.PathLike|dict # file, folder, hub repository, or what was read from one
-) -> tuple[dict[str,Tensor],dict,str]: # name -> tensor, notes beside them, name of the source
+def read_checkpoint(
+    source: str | os.PathLike | dict,  # file, folder, hub repository, or what was read from one
+) -> tuple[dict[str, Tensor], dict, str]:  # name -> tensor, notes beside them, name of the source
     "The weights in `source`, unwrapped. Raises `UserError` for what is missing, damaged, foreign or dangerous."
-    name = 'the state dict' if isinstance(source, dict) else Path(source).name
-    state,notes = (source,{}) if isinstance(source, dict) else _read_file(_find_file(source))
-    while isinstance(state, dict) and (inner := next((k for k in ('state_dict','model_state_dict','model') if isinstance(state.get(k), dict)), None)):
-        notes,state = notes | (state.get('meta') or {}),state[inner]
-    tensors = isinstance(state, dict) and {re.sub(r'^(module\.)+', '', k):v for k,v in state.items() if isinstance(k, str) and isinstance(v, Tensor)}
-    if not tensors: raise UserError(f'{name} holds no weights (a {type(state).__name__}): a dictionary of tensors is expected')
-    return tensors,notes,name
+    name = "the state dict" if isinstance(source, dict) else Path(source).name
+    state, notes = (source, {}) if isinstance(source, dict) else _read_file(_find_file(source))
+    while isinstance(state, dict) and (
+        inner := next(
+            (
+                k
+                for k in ("state_dict", "model_state_dict", "model")
+                if isinstance(state.get(k), dict)
+            ),
+            None,
+        )
+    ):
+        notes, state = notes | (state.get("meta") or {}), state[inner]
+    tensors = isinstance(state, dict) and {
+        re.sub(r"^(module\.)+", "", k): v
+        for k, v in state.items()
+        if isinstance(k, str) and isinstance(v, Tensor)
+    }
+    if not tensors:
+        raise UserError(
+            f"{name} holds no weights (a {type(state).__name__}): a dictionary of tensors is expected"
+        )
+    return tensors, notes, name
 
 # %% ../../nbs/11_weights.ipynb #c017
-networks = 'model', 'ema_model', 'imnet_model' # student, teacher, ImageNet network
+networks = "model", "ema_model", "imnet_model"  # student, teacher, ImageNet network
 
-def published_name(key:str, # a parameter of ours, 'encoder.body.norm1.weight'
-    hrda:bool=True, # HRDA keeps its decoder one level deeper
-) -> str: # 'backbone.norm1.weight'
+
+def published_name(
+    key: str,  # a parameter of ours, 'encoder.body.norm1.weight'
+    hrda: bool = True,  # HRDA keeps its decoder one level deeper
+) -> str:  # 'backbone.norm1.weight'
     "What the published code calls a parameter"
-    parts = {'encoder.body.':'backbone.', 'attention.':'decode_head.scale_attention.', 'decoder.':'decode_head.head.' if hrda else 'decode_head.'}
-    return next((theirs+key[len(ours):] for ours,theirs in parts.items() if key.startswith(ours)), key)
+    parts = {
+        "encoder.body.": "backbone.",
+        "attention.": "decode_head.scale_attention.",
+        "decoder.": "decode_head.head." if hrda else "decode_head.",
+    }
+    return next(
+        (theirs + key[len(ours) :] for ours, theirs in parts.items() if key.startswith(ours)), key
+    )
 
-def published_state(model:nn.Module) -> dict[str,Tensor]: # shares memory with the model
+
+def published_state(model: nn.Module) -> dict[str, Tensor]:  # shares memory with the model
     "Published names -> parameters and buffers of a model, an encoder or an encoder's body"
-    if hasattr(model,'encoder'): return {published_name(k, model.is_hrda):v for k,v in model.state_dict().items()}
-    return {f'backbone.{k}':v for k,v in getattr(model,'body',model).state_dict().items()}
+    if hasattr(model, "encoder"):
+        return {published_name(k, model.is_hrda): v for k, v in model.state_dict().items()}
+    return {f"backbone.{k}": v for k, v in getattr(model, "body", model).state_dict().items()}
 
 # %% ../../nbs/11_weights.ipynb #c020
-def _pick(state:dict, which:str, name:str) -> tuple[dict,list[str]]: # one network, what else the file holds
+def _pick(
+    state: dict, which: str, name: str
+) -> tuple[dict, list[str]]:  # one network, what else the file holds
     "One of the networks of a training checkpoint; a file without prefixes holds one only"
-    if which not in networks: raise UserError(f'{which!r} is no network of a checkpoint: choose one of {", ".join(networks)}')
-    held = [n for n in networks if any(k.startswith(n+'.') for k in state)]
-    if not held and which=='model': return state,[]
-    if which not in held: raise UserError(f'{name} holds no {which}: it holds {", ".join(held) or "one network without a prefix"}')
-    others = {k.split('.')[0] for k in state if not k.startswith(which+'.')}
-    return {re.sub(r'^(module\.)+', '', k[len(which)+1:]):v for k,v in state.items() if k.startswith(which+'.')}, sorted(others)
+    if which not in networks:
+        raise UserError(
+            f"{which!r} is no network of a checkpoint: choose one of {', '.join(networks)}"
+        )
+    held = [n for n in networks if any(k.startswith(n + ".") for k in state)]
+    if not held and which == "model":
+        return state, []
+    if which not in held:
+        raise UserError(
+            f"{name} holds no {which}: it holds {', '.join(held) or 'one network without a prefix'}"
+        )
+    others = {k.split(".")[0] for k in state if not k.startswith(which + ".")}
+    return {
+        re.sub(r"^(module\.)+", "", k[len(which) + 1 :]): v
+        for k, v in state.items()
+        if k.startswith(which + ".")
+    }, sorted(others)
 
-def published_network(source:str|os.PathLike|dict, which:str='model' # 'model' | 'ema_model' | 'imnet_model'
-) -> tuple[dict[str,Tensor],list[str],dict,str]: # published names -> tensors, what else there was, notes, name of the source
+
+def published_network(
+    source: str | os.PathLike | dict,
+    which: str = "model",  # 'model' | 'ema_model' | 'imnet_model'
+) -> tuple[
+    dict[str, Tensor], list[str], dict, str
+]:  # published names -> tensors, what else there was, notes, name of the source
     "One network of any supported file under published names"
-    state,notes,name = read_checkpoint(source)
-    state,rest = _pick(state, which, name)
-    if any('patch_embeddings.' in k for k in state):
-        state,others = from_transformers(state)
+    state, notes, name = read_checkpoint(source)
+    state, rest = _pick(state, which, name)
+    if any("patch_embeddings." in k for k in state):
+        state, others = from_transformers(state)
         rest += others
-    if any(k.startswith('encoder.body.') for k in state): # a checkpoint of ours
-        hrda = '"hrda"' in notes.get('model','') or any(k.startswith('attention.') for k in state)
-        state = {published_name(k, hrda):v for k,v in state.items()}
-    elif any(k.startswith(('patch_embed1.','stem.')) for k in state): state = {f'backbone.{k}':v for k,v in state.items()}
-    if not any(k.startswith('backbone.') for k in state):
-        raise UserError(f'{name} holds no network that this library knows; its first tensors are {", ".join(list(state)[:3])}')
-    return state,rest,notes,name
+    if any(k.startswith("encoder.body.") for k in state):  # a checkpoint of ours
+        hrda = '"hrda"' in notes.get("model", "") or any(k.startswith("attention.") for k in state)
+        state = {published_name(k, hrda): v for k, v in state.items()}
+    elif any(k.startswith(("patch_embed1.", "stem.")) for k in state):
+        state = {f"backbone.{k}": v for k, v in state.items()}
+    if not any(k.startswith("backbone.") for k in state):
+        raise UserError(
+            f"{name} holds no network that this library knows; its first tensors are {', '.join(list(state)[:3])}"
+        )
+    return state, rest, notes, name
 
 # %% ../../nbs/11_weights.ipynb #c022
 @dataclass
 class LoadReport:
     "What was loaded and what was not"
-    source:str # file
-    network:str # which of its networks
-    loaded:int # tensors
-    extra:list[str] = field(default_factory=list) # heads and networks in the file that the model has no use for
-    untouched:list[str] = field(default_factory=list) # parts of the model that the file says nothing about
+
+    source: str  # file
+    network: str  # which of its networks
+    loaded: int  # tensors
+    extra: list[str] = field(
+        default_factory=list
+    )  # heads and networks in the file that the model has no use for
+    untouched: list[str] = field(
+        default_factory=list
+    )  # parts of the model that the file says nothing about
 
     def __str__(self) -> str:
-        lines = [f'{self.loaded} tensors of {self.network} loaded from {self.source}']
-        if self.extra: lines.append(f'not used: {", ".join(self.extra)}')
-        if self.untouched: lines.append(f'not in the file, still as before: {", ".join(self.untouched)}')
-        return '\n'.join(lines)
+        lines = [f"{self.loaded} tensors of {self.network} loaded from {self.source}"]
+        if self.extra:
+            lines.append(f"not used: {', '.join(self.extra)}")
+        if self.untouched:
+            lines.append(f"not in the file, still as before: {', '.join(self.untouched)}")
+        return "\n".join(lines)
+
     __repr__ = __str__
 
 # %% ../../nbs/11_weights.ipynb #c023
-def _group(key:str) -> str:
+def _group(key: str) -> str:
     "The part that a tensor belongs to: 'proj_head', 'decode_head.scale_attention'"
-    parts = key.split('.')
-    return '.'.join(parts[:2] if parts[0] in ('backbone','decode_head') else parts[:1])
+    parts = key.split(".")
+    return ".".join(parts[:2] if parts[0] in ("backbone", "decode_head") else parts[:1])
 
-def _is_extra(key:str) -> bool:
+
+def _is_extra(key: str) -> bool:
     "Does this belong to a head that plays no part in segmentation?"
-    part = key.split('.')
-    if part[0]=='backbone': return part[1] in ('head','fc','classifier')
-    inside = part[0]=='decode_head'
-    return any(re.search(r'proj\w*_?head|cls_head|projector|projection|contrast|auxiliary|memory|queue' if inside else r'head|proj|classifier|contrast|auxiliary|memory|queue', p)
-               for p in (part[1:3] if inside else part[:1]))
+    part = key.split(".")
+    if part[0] == "backbone":
+        return part[1] in ("head", "fc", "classifier")
+    inside = part[0] == "decode_head"
+    return any(
+        re.search(
+            r"proj\w*_?head|cls_head|projector|projection|contrast|auxiliary|memory|queue"
+            if inside
+            else r"head|proj|classifier|contrast|auxiliary|memory|queue",
+            p,
+        )
+        for p in (part[1:3] if inside else part[:1])
+    )
 
-def _is_idle(key:str, model:nn.Module) -> bool:
+
+def _is_idle(key: str, model: nn.Module) -> bool:
     "Is this a part of a published decoder that takes no part in what the model does?"
-    unused = [published_name('decoder.conv_seg.', model.is_hrda)] if hasattr(model.decoder,'linear_pred') else []
-    if model.is_hrda and model.attention is None: unused.append('decode_head.scale_attention.')
+    unused = (
+        [published_name("decoder.conv_seg.", model.is_hrda)]
+        if hasattr(model.decoder, "linear_pred")
+        else []
+    )
+    if model.is_hrda and model.attention is None:
+        unused.append("decode_head.scale_attention.")
     return key.startswith(tuple(unused))
 
 # %% ../../nbs/11_weights.ipynb #c024
-def _misfits(have:dict[str,Tensor], want:dict[str,Tensor], unexpected:Iterable[str]) -> list[tuple]:
+def _misfits(
+    have: dict[str, Tensor], want: dict[str, Tensor], unexpected: Iterable[str]
+) -> list[tuple]:
     "Rows (what, name, size in the file, size in the model)"
-    lost = [k for k in want if k not in have and not k.endswith('num_batches_tracked')]
-    size = lambda t: 'x'.join(map(str, t.shape)) or 'scalar'
-    rows = [('missing',k,'',size(want[k])) for k in lost] + [('unexpected',k,size(have[k]),'') for k in unexpected]
-    return rows + [('other size',k,size(have[k]),size(want[k])) for k in want if k in have and have[k].shape!=want[k].shape]
+    lost = [k for k in want if k not in have and not k.endswith("num_batches_tracked")]
+    size = lambda t: "x".join(map(str, t.shape)) or "scalar"
+    rows = [("missing", k, "", size(want[k])) for k in lost] + [
+        ("unexpected", k, size(have[k]), "") for k in unexpected
+    ]
+    return rows + [
+        ("other size", k, size(have[k]), size(want[k]))
+        for k in want
+        if k in have and have[k].shape != want[k].shape
+    ]
 
-def _table(rows:list[tuple], show:int=12) -> str:
+
+def _table(rows: list[tuple], show: int = 12) -> str:
     "Aligned columns, cut after `show` rows"
-    rows = [('','tensor','in the file','in the model'), *rows]
-    width = [max(len(r[i]) for r in rows[:show+1]) for i in range(4)]
-    lines = ['  '.join(c.ljust(w) for c,w in zip(r,width)).rstrip() for r in rows[:show+1]]
-    return '\n'.join(lines + ([f'... and {len(rows)-show-1} more'] if len(rows)>show+1 else []))
+    rows = [("", "tensor", "in the file", "in the model"), *rows]
+    width = [max(len(r[i]) for r in rows[: show + 1]) for i in range(4)]
+    lines = ["  ".join(c.ljust(w) for c, w in zip(r, width)).rstrip() for r in rows[: show + 1]]
+    return "\n".join(
+        lines + ([f"... and {len(rows) - show - 1} more"] if len(rows) > show + 1 else [])
+    )
 
 # %% ../../nbs/11_weights.ipynb #c025
 class WeightsMismatch(UserError):
     "A file that does not fit the network: one line, and a table of the tensors in question"
-    def __init__(self, message:str, rows:list[tuple]):
+
+    def __init__(self, message: str, rows: list[tuple]):
         super().__init__(message)
         self.table = _table(rows)
 
-    def __str__(self) -> str: return f'{self.args[0]}\n{self.table}'
+    def __str__(self) -> str:
+        return f"{self.args[0]}\n{self.table}"
 
-def _check(rows:list[tuple], name:str) -> None:
+
+def _check(rows: list[tuple], name: str) -> None:
     "Raise `WeightsMismatch` if there is anything to complain about"
-    if not rows: return
-    kinds = [f'{n} {k}' for k in ('missing','unexpected','other size') if (n := sum(r[0]==k for r in rows))]
-    raise WeightsMismatch(f'{name} does not fit this network ({", ".join(kinds)}); nothing was loaded', rows)
+    if not rows:
+        return
+    kinds = [
+        f"{n} {k}"
+        for k in ("missing", "unexpected", "other size")
+        if (n := sum(r[0] == k for r in rows))
+    ]
+    raise WeightsMismatch(
+        f"{name} does not fit this network ({', '.join(kinds)}); nothing was loaded", rows
+    )
 
 # %% ../../nbs/11_weights.ipynb #c026
 @torch.no_grad()
 def load_published(
-    model:nn.Module, # of `build_model`, of `encoder`, or an encoder's body
-    source:str|os.PathLike|dict, # file, folder, hub repository or state dict
-    which:str='model', # 'model' (student) | 'ema_model' (teacher) | 'imnet_model'
+    model: nn.Module,  # of `build_model`, of `encoder`, or an encoder's body
+    source: str | os.PathLike | dict,  # file, folder, hub repository or state dict
+    which: str = "model",  # 'model' (student) | 'ema_model' (teacher) | 'imnet_model'
 ) -> LoadReport:
     "Load weights by their published names. Raises `WeightsMismatch`, with a table, unless they fit, `UserError` for unusable files."
-    have,rest,_,name = published_network(source, which)
-    want,encoder_only = published_state(model),not hasattr(model,'decoder')
+    have, rest, _, name = published_network(source, which)
+    want, encoder_only = published_state(model), not hasattr(model, "decoder")
     strange = [k for k in have if k not in want]
-    extra = [k for k in strange if _is_extra(k) or (k.startswith('decode_head.') if encoder_only else _is_idle(k, model))]
-    bare = not any(k.startswith('decode_head.') for k in have) # the file of an encoder
-    untouched = sorted({_group(k) for k in want if bare and k.startswith('decode_head.')})
-    want = {k:v for k,v in want.items() if _group(k) not in untouched}
+    extra = [
+        k
+        for k in strange
+        if _is_extra(k) or (k.startswith("decode_head.") if encoder_only else _is_idle(k, model))
+    ]
+    bare = not any(k.startswith("decode_head.") for k in have)  # the file of an encoder
+    untouched = sorted({_group(k) for k in want if bare and k.startswith("decode_head.")})
+    want = {k: v for k, v in want.items() if _group(k) not in untouched}
     _check(_misfits(have, want, (k for k in strange if k not in set(extra))), name)
-    for k,v in want.items():
-        if k in have: v.copy_(have[k])
-    return LoadReport(name, which, sum(k in have for k in want), [*dict.fromkeys(map(_group, extra)), *rest], untouched)
+    for k, v in want.items():
+        if k in have:
+            v.copy_(have[k])
+    return LoadReport(
+        name,
+        which,
+        sum(k in have for k in want),
+        [*dict.fromkeys(map(_group, extra)), *rest],
+        untouched,
+    )
 
 # %% ../../nbs/11_weights.ipynb #c040
 @cache
-def _encoder_shapes(candidate:str) -> dict[str,tuple]:
+def _encoder_shapes(candidate: str) -> dict[str, tuple]:
     "Published names and shapes of an encoder"
-    with torch.device('meta'): return {k:tuple(v.shape) for k,v in published_state(build_encoder(candidate)).items()}
+    with torch.device("meta"):
+        return {k: tuple(v.shape) for k, v in published_state(build_encoder(candidate)).items()}
 
-def _encoder_name(state:dict[str,Tensor], name:str) -> str:
+
+def _encoder_name(state: dict[str, Tensor], name: str) -> str:
     "The encoder whose parameters have the shapes in the file"
-    have = {k:tuple(v.shape) for k,v in state.items() if k.startswith('backbone.') and not _is_extra(k)}
+    have = {
+        k: tuple(v.shape)
+        for k, v in state.items()
+        if k.startswith("backbone.") and not _is_extra(k)
+    }
     for candidate in (*mit_configs, *resnet_sizes):
         want = _encoder_shapes(candidate)
-        if all(have.get(k)==s for k,s in want.items() if not k.endswith('tracked')) and have.keys()<=want.keys(): return candidate
-    raise UserError(f'the encoder in {name} is none of {", ".join((*mit_configs, *resnet_sizes))}: no other size can be imported')
+        if (
+            all(have.get(k) == s for k, s in want.items() if not k.endswith("tracked"))
+            and have.keys() <= want.keys()
+        ):
+            return candidate
+    raise UserError(
+        f"the encoder in {name} is none of {', '.join((*mit_configs, *resnet_sizes))}: no other size can be imported"
+    )
 
-_signs = (('linear_pred.','segformer'), ('psp_modules.','upernet'), ('c1_bottleneck.','deeplabv3plus'), ('embed_layers.3.1.','daformer_sepaspp_bottleneck'),
-    ('fuse_layer.aspp_modules.1.depthwise_conv.','daformer'), ('fuse_layer.aspp_modules.','daformer_aspp'), ('fuse_layer.in_conv.','daformer_isa'),
-    ('fuse_layer.conv.','daformer_conv1'), ('aspp_modules.3.conv.','deeplabv2_four'), ('aspp_modules.0.conv.','deeplabv2')) # the first that occurs
+
+_signs = (
+    ("linear_pred.", "segformer"),
+    ("psp_modules.", "upernet"),
+    ("c1_bottleneck.", "deeplabv3plus"),
+    ("embed_layers.3.1.", "daformer_sepaspp_bottleneck"),
+    ("fuse_layer.aspp_modules.1.depthwise_conv.", "daformer"),
+    ("fuse_layer.aspp_modules.", "daformer_aspp"),
+    ("fuse_layer.in_conv.", "daformer_isa"),
+    ("fuse_layer.conv.", "daformer_conv1"),
+    ("aspp_modules.3.conv.", "deeplabv2_four"),
+    ("aspp_modules.0.conv.", "deeplabv2"),
+)  # the first that occurs
 
 # %% ../../nbs/11_weights.ipynb #c041
-def _head(state:dict[str,Tensor], name:str) -> dict: # decoder, num_classes, channels
+def _head(state: dict[str, Tensor], name: str) -> dict:  # decoder, num_classes, channels
     "Sizes of a decoder from its tensors, names without prefix"
-    dec = next((d for sign,d in _signs if any(k.startswith(sign) for k in state)), None)
-    out,width = (next((state[k] for k in ks if k in state), None) for ks in (('linear_pred.weight','conv_seg.weight','aspp_modules.0.conv.weight'),
-        ('embed_layers.0.proj.weight','linear_c.0.proj.weight','bottleneck.conv.weight')))
-    if dec is None or out is None: raise UserError(f'the decoder in {name} is none that this library knows')
-    return dict(decoder=dec, num_classes=len(out)) | ({} if width is None else dict(channels=len(width)))
+    dec = next((d for sign, d in _signs if any(k.startswith(sign) for k in state)), None)
+    out, width = (
+        next((state[k] for k in ks if k in state), None)
+        for ks in (
+            ("linear_pred.weight", "conv_seg.weight", "aspp_modules.0.conv.weight"),
+            ("embed_layers.0.proj.weight", "linear_c.0.proj.weight", "bottleneck.conv.weight"),
+        )
+    )
+    if dec is None or out is None:
+        raise UserError(f"the decoder in {name} is none that this library knows")
+    return dict(decoder=dec, num_classes=len(out)) | (
+        {} if width is None else dict(channels=len(width))
+    )
 
-def _network_config(state:dict[str,Tensor], notes:dict, name:str) -> dict:
+
+def _network_config(state: dict[str, Tensor], notes: dict, name: str) -> dict:
     "Arguments of `build_model` for published weights; of `encoder` alone where there is no decoder"
-    part = lambda prefix: {k[len(prefix):]:v for k,v in state.items() if k.startswith(prefix)}
-    found,inner,att = dict(encoder=_encoder_name(state, name)),part('decode_head.head.'),part('decode_head.scale_attention.')
-    if not part('decode_head.'): return found
-    head = _head(inner or part('decode_head.'), name)
-    if not inner: return dict(arch=head['decoder'].split('_')[0]) | found | head
-    size = re.search(r'hr_crop_size\W+(\d+)\W+(\d+)', str(notes.get('config','')))
-    outputs = _head(att, name)['num_classes'] if att else 0
-    return dict(arch='hrda', detail_size=[int(s) for s in size.groups()] if size else [512,512],
-        attention='single' if outputs==1!=head['num_classes'] else 'classwise' if att else 0.5) | found | head
+    part = lambda prefix: {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+    found, inner, att = (
+        dict(encoder=_encoder_name(state, name)),
+        part("decode_head.head."),
+        part("decode_head.scale_attention."),
+    )
+    if not part("decode_head."):
+        return found
+    head = _head(inner or part("decode_head."), name)
+    if not inner:
+        return dict(arch=head["decoder"].split("_")[0]) | found | head
+    size = re.search(r"hr_crop_size\W+(\d+)\W+(\d+)", str(notes.get("config", "")))
+    outputs = _head(att, name)["num_classes"] if att else 0
+    return (
+        dict(
+            arch="hrda",
+            detail_size=[int(s) for s in size.groups()] if size else [512, 512],
+            attention="single"
+            if outputs == 1 != head["num_classes"]
+            else "classwise"
+            if att
+            else 0.5,
+        )
+        | found
+        | head
+    )
 
-def inspect_published(source:str|os.PathLike|dict, which:str='model') -> dict: # arguments of `build_model`, or only `encoder`
+
+def inspect_published(
+    source: str | os.PathLike | dict, which: str = "model"
+) -> dict:  # arguments of `build_model`, or only `encoder`
     "Architecture and sizes of published weights, inferred from names and shapes"
-    state,_,notes,name = published_network(source, which)
+    state, _, notes, name = published_network(source, which)
     return _network_config(state, notes, name)
 
 # %% ../../nbs/11_weights.ipynb #c046
-def _write(tensors:dict[str,Tensor], path:str|os.PathLike, meta:dict) -> None:
+def _write(tensors: dict[str, Tensor], path: str | os.PathLike, meta: dict) -> None:
     "Write a safetensors file in one go"
     path = Path(path)
-    draft = path.with_name(f'.{path.name}.{os.getpid()}')
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         draft.touch()
-        mode = draft.stat().st_mode # as files here usually are; safetensors makes private ones
-        tensors = {k:v.detach().cpu().contiguous() for k,v in tensors.items()}
-        save_file(tensors, draft, {k:json.dumps(v) for k,v in (meta | dict(crc32=_checksum(tensors))).items()})
+        mode = draft.stat().st_mode  # as files here usually are; safetensors makes private ones
+        tensors = {k: v.detach().cpu().contiguous() for k, v in tensors.items()}
+        save_file(
+            tensors,
+            draft,
+            {k: json.dumps(v) for k, v in (meta | dict(crc32=_checksum(tensors))).items()},
+        )
         draft.chmod(mode)
         os.replace(draft, path)
-    except (OSError,SafetensorError) as e: raise UserError(f'{path} cannot be written ({getattr(e,"strerror",None) or e}): choose another place') from None
+    except (OSError, SafetensorError) as e:
+        raise UserError(
+            f"{path} cannot be written ({getattr(e, 'strerror', None) or e}): choose another place"
+        ) from None
     finally:
-        with suppress(OSError): draft.unlink() # still there only if something went wrong
+        with suppress(OSError):
+            draft.unlink()  # still there only if something went wrong
 
-def save_checkpoint(path:str|os.PathLike, model:nn.Module, # of `build_model`
-    meta:dict|None=None, # JSON: 'classes' (as in classes.json), 'recipe', 'step', ...
-    half:bool=False, # 16-bit numbers: half the size, and float32 again when loaded
+
+def save_checkpoint(
+    path: str | os.PathLike,
+    model: nn.Module,  # of `build_model`
+    meta: dict | None = None,  # JSON: 'classes' (as in classes.json), 'recipe', 'step', ...
+    half: bool = False,  # 16-bit numbers: half the size, and float32 again when loaded
 ) -> None:
     "Save a model with all that is needed to use it again. Raises `UserError` where it cannot be written."
-    state = {k:v.half() if half and v.is_floating_point() else v for k,v in model.state_dict().items()}
-    _write(state, path, {'format':'hrda_nb', 'model':model.config} | (meta or {}))
+    state = {
+        k: v.half() if half and v.is_floating_point() else v for k, v in model.state_dict().items()
+    }
+    _write(state, path, {"format": "hrda_nb", "model": model.config} | (meta or {}))
 
 # %% ../../nbs/11_weights.ipynb #c047
-def _our_meta(notes:dict, name:str) -> dict:
+def _our_meta(notes: dict, name: str) -> dict:
     "The JSON in the header of a checkpoint of ours"
-    try: meta = {k:json.loads(v) for k,v in notes.items()}
-    except (TypeError,ValueError): meta = {}
-    if meta.get('format')!='hrda_nb' or not isinstance(meta.get('model'), dict):
-        raise UserError(f'{name} is no checkpoint of this library; import published weights with: hrda import {name} --out NAME.safetensors')
+    try:
+        meta = {k: json.loads(v) for k, v in notes.items()}
+    except (TypeError, ValueError):
+        meta = {}
+    if meta.get("format") != "hrda_nb" or not isinstance(meta.get("model"), dict):
+        raise UserError(
+            f"{name} is no checkpoint of this library; import published weights with: hrda import {name} --out NAME.safetensors"
+        )
     return meta
 
-def load_checkpoint(path:str|os.PathLike, # file, folder with model.safetensors, or hub repository
-    device:str|torch.device='cpu',
-) -> tuple[nn.Module,dict]: # the model in evaluation mode; 'model', 'classes', 'recipe', 'step', ... as saved
+
+def load_checkpoint(
+    path: str | os.PathLike,  # file, folder with model.safetensors, or hub repository
+    device: str | torch.device = "cpu",
+) -> tuple[
+    nn.Module, dict
+]:  # the model in evaluation mode; 'model', 'classes', 'recipe', 'step', ... as saved
     "Build the model of a checkpoint and fill it. Raises `UserError` for files that are not whole or not ours."
-    state,notes,name = read_checkpoint(path)
+    state, notes, name = read_checkpoint(path)
     meta = _our_meta(notes, name)
-    try: model = build_model(**meta['model'] | dict(pretrained=False))
-    except UserError: raise
-    except Exception as e: raise UserError(f'{name} was written by another version of this library ({e})') from None
+    try:
+        model = build_model(**meta["model"] | dict(pretrained=False))
+    except UserError:
+        raise
+    except Exception as e:
+        raise UserError(f"{name} was written by another version of this library ({e})") from None
     want = model.state_dict()
     _check(_misfits(state, want, (k for k in state if k not in want)), name)
-    model.load_state_dict(state, strict=False) # checked above
-    return model.to(device).eval(), {k:v for k,v in meta.items() if k!='crc32'}
+    model.load_state_dict(state, strict=False)  # checked above
+    return model.to(device).eval(), {k: v for k, v in meta.items() if k != "crc32"}
 
 # %% ../../nbs/11_weights.ipynb #c052
 @cache
-def _sample(which:str) -> tuple[nn.Module,dict]: return load_checkpoint(samples_dir()/'checkpoints'/f'{which}.safetensors')
+def _sample(which: str) -> tuple[nn.Module, dict]:
+    return load_checkpoint(samples_dir() / "checkpoints" / f"{which}.safetensors")
 
-def sample_model(which:str='adapted', # or 'source_only'
-) -> tuple[nn.Module,dict]: # shared by all who ask: deepcopy it before changing it; and its meta, see `load_checkpoint`
+
+def sample_model(
+    which: str = "adapted",  # or 'source_only'
+) -> tuple[
+    nn.Module, dict
+]:  # shared by all who ask: deepcopy it before changing it; and its meta, see `load_checkpoint`
     "A trained network of the bundled sample: EfficientNet-Lite0, 19 classes. Raises `UserError` for another name."
-    if which not in ('adapted','source_only'): raise UserError(f"no sample model is called {which!r}: choose adapted or source_only")
+    if which not in ("adapted", "source_only"):
+        raise UserError(f"no sample model is called {which!r}: choose adapted or source_only")
     return _sample(which)
 
 # %% ../../nbs/11_weights.ipynb #c062
-def _classes_of(notes:dict, num_classes:int) -> dict|None:
+def _classes_of(notes: dict, num_classes: int) -> dict | None:
     "The class table in a published file's notes; Cityscapes, with its raw ids, for its names or for 19 classes without any"
-    names,palette = notes.get('CLASSES'),notes.get('PALETTE')
-    if tuple(names or ())==cityscapes.names: return cityscapes.as_dict()
-    if names and palette and len(names)==len(palette)==num_classes: return ClassTable(tuple(names), np.array(palette, np.uint8), ()).as_dict()
-    return cityscapes.as_dict() if num_classes==len(cityscapes.names) else None
+    names, palette = notes.get("CLASSES"), notes.get("PALETTE")
+    if tuple(names or ()) == cityscapes.names:
+        return cityscapes.as_dict()
+    if names and palette and len(names) == len(palette) == num_classes:
+        return ClassTable(tuple(names), np.array(palette, np.uint8), ()).as_dict()
+    return cityscapes.as_dict() if num_classes == len(cityscapes.names) else None
 
-def import_published(source:str|os.PathLike, out:str|os.PathLike, # .safetensors
-    which:str='model', classes:ClassTable|None=None, # None: from the file, or Cityscapes if there are 19
+
+def import_published(
+    source: str | os.PathLike,
+    out: str | os.PathLike,  # .safetensors
+    which: str = "model",
+    classes: ClassTable | None = None,  # None: from the file, or Cityscapes if there are 19
 ) -> LoadReport:
     "Turn a published checkpoint into one of ours; a bare encoder stays a bare encoder. Raises `UserError`."
-    state,rest,notes,name = published_network(source, which)
+    state, rest, notes, name = published_network(source, which)
     config = _network_config(state, notes, name)
-    recipe = {k:notes[k] for k in ('iter','config') if isinstance(notes.get(k), (int,str))} | dict(imported_from=name, network=which)
-    if 'arch' not in config:
-        kept = {k[9:]:v for k,v in state.items() if k.startswith('backbone.') and not _is_extra(k)}
-        _write(kept, out, dict(format='hrda_nb encoder', encoder=config['encoder'], recipe=recipe))
-        return LoadReport(name, which, len(kept), [*dict.fromkeys(_group(k) for k in state if k[9:] not in kept), *rest])
+    recipe = {
+        k: notes[k] for k in ("iter", "config") if isinstance(notes.get(k), (int, str))
+    } | dict(imported_from=name, network=which)
+    if "arch" not in config:
+        kept = {
+            k[9:]: v for k, v in state.items() if k.startswith("backbone.") and not _is_extra(k)
+        }
+        _write(kept, out, dict(format="hrda_nb encoder", encoder=config["encoder"], recipe=recipe))
+        return LoadReport(
+            name,
+            which,
+            len(kept),
+            [*dict.fromkeys(_group(k) for k in state if k[9:] not in kept), *rest],
+        )
     model = build_model(**config)
     report = load_published(model, state)
-    save_checkpoint(out, model, dict(classes=classes.as_dict() if classes else _classes_of(notes, config['num_classes']), recipe=recipe))
-    return LoadReport(name, which, report.loaded, report.extra+rest, report.untouched)
+    save_checkpoint(
+        out,
+        model,
+        dict(
+            classes=classes.as_dict() if classes else _classes_of(notes, config["num_classes"]),
+            recipe=recipe,
+        ),
+    )
+    return LoadReport(name, which, report.loaded, report.extra + rest, report.untouched)
 
 # %% ../../nbs/11_weights.ipynb #c072
-_card = '''---
+_card = """---
 library_name: hrda_nb
 pipeline_tag: image-segmentation
 license: {licence}
 ---
 Semantic segmentation with domain adaptation (HRDA). Load with `Pretrained.from_pretrained("OWNER/NAME")` of `hrda_nb.models.weights`.
 {note}
-'''
+"""
 
 # %% ../../nbs/11_weights.ipynb #c073
 class Pretrained(nn.Module, ModelHubMixin):
     "A model with its meta data, to be shared: `save_pretrained`, `push_to_hub`, `Pretrained.from_pretrained`"
-    def __init__(self, model:nn.Module, meta:dict|None=None):
+
+    def __init__(self, model: nn.Module, meta: dict | None = None):
         super().__init__()
-        self.model,self.meta = model,meta or {}
+        self.model, self.meta = model, meta or {}
 
-    def forward(self, images:Tensor): return self.model(images) # (B,3,H,W) in [0,1] -> Output
+    def forward(self, images: Tensor):
+        return self.model(images)  # (B,3,H,W) in [0,1] -> Output
 
-    def _save_pretrained(self, save_directory:Path) -> None:
-        save_checkpoint(save_directory/'model.safetensors', self.model, self.meta)
-
-    @classmethod
-    def _from_pretrained(cls, *, model_id:str, revision=None, cache_dir=None, force_download=False, local_files_only=False, token=None, **kw) -> 'Pretrained':
-        hub = dict(revision=revision, cache_dir=cache_dir, force_download=force_download, local_files_only=local_files_only, token=token)
-        return cls(*load_checkpoint(model_id if Path(model_id).is_dir() else _fetch(model_id, **hub)))
+    def _save_pretrained(self, save_directory: Path) -> None:
+        save_checkpoint(save_directory / "model.safetensors", self.model, self.meta)
 
     @classmethod
-    def from_pretrained(cls, name:str|os.PathLike, # folder, or repository of the hub
-        **kw, # revision, token, ... of `huggingface_hub`
-    ) -> 'Pretrained':
+    def _from_pretrained(
+        cls,
+        *,
+        model_id: str,
+        revision=None,
+        cache_dir=None,
+        force_download=False,
+        local_files_only=False,
+        token=None,
+        **kw,
+    ) -> "Pretrained":
+        hub = dict(
+            revision=revision,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+            token=token,
+        )
+        return cls(
+            *load_checkpoint(model_id if Path(model_id).is_dir() else _fetch(model_id, **hub))
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | os.PathLike,  # folder, or repository of the hub
+        **kw,  # revision, token, ... of `huggingface_hub`
+    ) -> "Pretrained":
         "What was shared. Raises `UserError` where it cannot be found or used."
-        try: return super().from_pretrained(name, **kw)
-        except UserError: raise
-        except Exception as e: raise UserError(f'{name} is neither a folder here nor could it be fetched from the hub ({type(e).__name__})') from None
+        try:
+            return super().from_pretrained(name, **kw)
+        except UserError:
+            raise
+        except Exception as e:
+            raise UserError(
+                f"{name} is neither a folder here nor could it be fetched from the hub ({type(e).__name__})"
+            ) from None
 
     def generate_model_card(self, *args, **kw) -> ModelCard:
-        free = not self.model.config['encoder'].startswith('mit_')
-        note = '' if free else 'Its encoder may stem from NVIDIA\'s SegFormer weights, whose licence forbids commercial use; so is this model.'
-        return ModelCard(_card.format(licence='apache-2.0' if free else 'other', note=note))
+        free = not self.model.config["encoder"].startswith("mit_")
+        note = (
+            ""
+            if free
+            else "Its encoder may stem from NVIDIA's SegFormer weights, whose licence forbids commercial use; so is this model."
+        )
+        return ModelCard(_card.format(licence="apache-2.0" if free else "other", note=note))
 
 # %% ../../nbs/11_weights.ipynb #c080
 class _FusedLogits(nn.Module):
     "Picture in, class scores at its size out"
-    def __init__(self, model:nn.Module):
+
+    def __init__(self, model: nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, images:Tensor) -> Tensor: return self.model(images).upsampled('fused') # (B,3,H,W) -> (B,K,H,W)
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images).upsampled("fused")  # (B,3,H,W) -> (B,K,H,W)
 
-def _onnx_answer(path:Path, images:Tensor) -> Tensor:
+
+def _onnx_answer(path: Path, images: Tensor) -> Tensor:
     "What onnxruntime makes of a picture"
     import onnxruntime
-    session = onnxruntime.InferenceSession(path, providers=['CPUExecutionProvider'])
-    return torch.from_numpy(session.run(None, {'images':images.numpy()})[0])
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 # %% ../../nbs/11_weights.ipynb #c081
 @torch.no_grad()
-def export_onnx(model:nn.Module, path:str|os.PathLike, size:tuple[int,int], # (H,W) of the pictures
-    tolerance:float=1e-4, # largest difference of logits allowed, for logits up to 1 in size; relative above
-) -> float: # largest difference found
+def export_onnx(
+    model: nn.Module,
+    path: str | os.PathLike,
+    size: tuple[int, int],  # (H,W) of the pictures
+    tolerance: float = 1e-4,  # largest difference of logits allowed, for logits up to 1 in size; relative above
+) -> float:  # largest difference found
     "Write `images` (1,3,H,W) in [0,1] -> `logits` (1,K,H,W) as ONNX and compare with PyTorch. Raises `UserError`."
-    path,images,net = Path(path),torch.rand(1,3,*size),_FusedLogits(deepcopy(model)).cpu().eval()
+    path, images, net = (
+        Path(path),
+        torch.rand(1, 3, *size),
+        _FusedLogits(deepcopy(model)).cpu().eval(),
+    )
     try:
-        import onnxruntime, onnxscript  # noqa: F401
-    except ImportError: raise UserError('the export needs onnx, onnxscript and onnxruntime: pip install "hrda_nb[onnx]"') from None
+        import onnxruntime
+        import onnxscript  # noqa: F401
+    except ImportError:
+        raise UserError(
+            'the export needs onnx, onnxscript and onnxruntime: pip install "hrda_nb[onnx]"'
+        ) from None
     try:
         with TemporaryDirectory(dir=path.parent) as folder, warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            draft = Path(folder)/path.name
-            torch.onnx.export(net, (images,), draft, input_names=['images'], output_names=['logits'], dynamo=True, external_data=False, verbose=False)
+            warnings.simplefilter("ignore")
+            draft = Path(folder) / path.name
+            torch.onnx.export(
+                net,
+                (images,),
+                draft,
+                input_names=["images"],
+                output_names=["logits"],
+                dynamo=True,
+                external_data=False,
+                verbose=False,
+            )
             want = net(images)
-            diff = (_onnx_answer(draft, images)-want).abs().max().item()
-            if diff > tolerance*max(1., want.abs().max().item()): raise UserError(f'the exported network differs by {diff:.1e}; {path} was not written')
+            diff = (_onnx_answer(draft, images) - want).abs().max().item()
+            if diff > tolerance * max(1.0, want.abs().max().item()):
+                raise UserError(
+                    f"the exported network differs by {diff:.1e}; {path} was not written"
+                )
             os.replace(draft, path)
-    except torch.onnx.OnnxExporterError as e: raise UserError(f'this network has parts that ONNX cannot express ({type(e).__name__}); {path} was not written') from None
-    except OSError as e: raise UserError(f'{path} cannot be written ({e.strerror or e}): choose another place') from None
+    except torch.onnx.OnnxExporterError as e:
+        raise UserError(
+            f"this network has parts that ONNX cannot express ({type(e).__name__}); {path} was not written"
+        ) from None
+    except OSError as e:
+        raise UserError(
+            f"{path} cannot be written ({e.strerror or e}): choose another place"
+        ) from None
     return diff

@@ -7,44 +7,77 @@ __all__ = ['parameter_groups', 'make_optimizer', 'learning_rate_factor', 'make_s
 
 # %% ../../nbs/24_optimizer.ipynb #c003
 from functools import partial
+
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
 from ..models.mix_transformer import MixVisionTransformer
 
 # %% ../../nbs/24_optimizer.ipynb #c006
-def parameter_groups(model:nn.Module, # a network with an `encoder`; the rest of it is the head
-                     lr:float=6e-5,   # of the encoder
-                     head_factor:float=10, # the head learns so much faster
-                     weight_decay:float=0.01
-                    ) -> list[dict]:  # for an optimiser; empty groups are left out
+def parameter_groups(
+    model: nn.Module,  # a network with an `encoder`; the rest of it is the head
+    lr: float = 6e-5,  # of the encoder
+    head_factor: float = 10,  # the head learns so much faster
+    weight_decay: float = 0.01,
+) -> list[dict]:  # for an optimiser; empty groups are left out
     "Encoder, encoder norms and head (DAFormer, implementation details)."
     named, norms = {n: p for n, p in model.named_parameters() if p.requires_grad}, set()
     for name, m in model.named_modules():
-        if isinstance(m, MixVisionTransformer): norms |= {f"{name}.{n}" for n, _ in m.named_parameters() if "norm" in n}
+        if isinstance(m, MixVisionTransformer):
+            norms |= {f"{name}.{n}" for n, _ in m.named_parameters() if "norm" in n}
     encoder = {n for n in named if n.startswith("encoder.")}
-    groups = {"encoder": (encoder - norms, lr, weight_decay), "encoder norms": (encoder & norms, lr, 0.),
-              "head": (named.keys() - encoder, lr*head_factor, weight_decay)}
-    return [dict(name=k, params=[p for n, p in named.items() if n in names], lr=lr, weight_decay=wd) for k, (names, lr, wd) in groups.items() if names]
+    groups = {
+        "encoder": (encoder - norms, lr, weight_decay),
+        "encoder norms": (encoder & norms, lr, 0.0),
+        "head": (named.keys() - encoder, lr * head_factor, weight_decay),
+    }
+    return [
+        dict(name=k, params=[p for n, p in named.items() if n in names], lr=lr, weight_decay=wd)
+        for k, (names, lr, wd) in groups.items()
+        if names
+    ]
 
-def make_optimizer(model:nn.Module, # with an `encoder`
-                   lr:float=6e-5, head_factor:float=10, weight_decay:float=0.01) -> AdamW:
+
+def make_optimizer(
+    model: nn.Module,  # with an `encoder`
+    lr: float = 6e-5,
+    head_factor: float = 10,
+    weight_decay: float = 0.01,
+) -> AdamW:
     "AdamW over `parameter_groups` (SegFormer; DAFormer), in PyTorch's fused form where the device has one."
     fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
-    return AdamW(parameter_groups(model, lr, head_factor, weight_decay), lr=lr, betas=(0.9, 0.999), eps=1e-8, fused=fused)
+    return AdamW(
+        parameter_groups(model, lr, head_factor, weight_decay),
+        lr=lr,
+        betas=(0.9, 0.999),
+        eps=1e-8,
+        fused=fused,
+    )
 
 # %% ../../nbs/24_optimizer.ipynb #c013
-def learning_rate_factor(step:int, # number of the step, from 0
-                         steps:int=40_000, # of the whole training
-                         warmup:int=1_500, # steps of the rise
-                         constant:float=0., # share of the steps before the decay begins; 0 as published
-                         start:float=1e-6  # factor of the rise at step 0
-                        ) -> float: # in [0,1], times the base rate
+def learning_rate_factor(
+    step: int,  # number of the step, from 0
+    steps: int = 40_000,  # of the whole training
+    warmup: int = 1_500,  # steps of the rise
+    constant: float = 0.0,  # share of the steps before the decay begins; 0 as published
+    start: float = 1e-6,  # factor of the rise at step 0
+) -> float:  # in [0,1], times the base rate
     "Linear warm-up times linear decay (DAFormer, $\\eta_t$)."
-    decay, rise = min(1, (1 - step/steps)/(1 - constant)), 1 - (1-step/warmup)*(1-start) if step < warmup else 1.
-    return decay*rise
+    decay, rise = (
+        min(1, (1 - step / steps) / (1 - constant)),
+        1 - (1 - step / warmup) * (1 - start) if step < warmup else 1.0,
+    )
+    return decay * rise
 
-def make_schedule(optimizer:Optimizer, # its rates are the base rates
-                  steps:int=40_000, warmup:int=1_500, constant:float=0.) -> LambdaLR:
+
+def make_schedule(
+    optimizer: Optimizer,  # its rates are the base rates
+    steps: int = 40_000,
+    warmup: int = 1_500,
+    constant: float = 0.0,
+) -> LambdaLR:
     "Sets the rates of step 0; its `.step()` after each `optimizer.step()` those of the next one."
-    return LambdaLR(optimizer, partial(learning_rate_factor, steps=steps, warmup=warmup, constant=constant))
+    return LambdaLR(
+        optimizer, partial(learning_rate_factor, steps=steps, warmup=warmup, constant=constant)
+    )

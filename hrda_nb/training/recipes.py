@@ -11,7 +11,9 @@ import difflib
 import json
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
 from torch import Tensor
+
 from ..data.labels import ClassTable, UserError
 from ..uda.losses import class_weights
 from ..uda.self_training import SelfTrainingConfig
@@ -20,104 +22,229 @@ from ..uda.self_training import SelfTrainingConfig
 @dataclass
 class Recipe:
     "All settings of a training. Defaults: HRDA on GTA to Cityscapes, as published."
+
     # --- network
-    arch:Literal["hrda", "daformer", "segformer", "deeplabv2", "deeplabv3plus", "upernet"] = "hrda" # kind of network
-    encoder:str = "mit_b5"        # mit_b0 ... mit_b5, resnet101_v1c, or a timm name
-    decoder:str = "daformer"      # HRDA: which decoder both views share
-    channels:int = 256            # width of decoder and scale attention
-    attention:str = "classwise"   # HRDA: "classwise" or "single"
-    dropout:float = 0.1           # of whole channels before the classifier
-    pretrained:bool = True        # encoder starts from its ImageNet weights
-    encoder_weights:str|None = None # file with these weights, such as mit_b5.pth; None: fetched by the encoder's name
-    norm_momentum:float = 0.1     # share of a new batch in BatchNorm's running averages, which evaluation uses
+    arch: Literal["hrda", "daformer", "segformer", "deeplabv2", "deeplabv3plus", "upernet"] = (
+        "hrda"  # kind of network
+    )
+    encoder: str = "mit_b5"  # mit_b0 ... mit_b5, resnet101_v1c, or a timm name
+    decoder: str = "daformer"  # HRDA: which decoder both views share
+    channels: int = 256  # width of decoder and scale attention
+    attention: str = "classwise"  # HRDA: "classwise" or "single"
+    dropout: float = 0.1  # of whole channels before the classifier
+    pretrained: bool = True  # encoder starts from its ImageNet weights
+    encoder_weights: str | None = (
+        None  # file with these weights, such as mit_b5.pth; None: fetched by the encoder's name
+    )
+    norm_momentum: float = (
+        0.1  # share of a new batch in BatchNorm's running averages, which evaluation uses
+    )
     # --- pictures, (height, width) in pixels
-    source_size:tuple[int, int]|None = (1440, 2560) # source pictures are resized to fit inside; None: as they are
-    target_size:tuple[int, int]|None = (1024, 2048) # likewise target pictures, in training and evaluation
-    context_size:tuple[int, int] = (1024, 1024)     # context crop: what a training step sees of a picture
-    detail_size:tuple[int, int] = (512, 512)        # HRDA: detail crop inside the context crop
-    max_class_share:float = 0.75  # a source crop is drawn again while one class fills more than this
-    target_margins:tuple[int, int, int, int] = (30, 240, 30, 30) # top, bottom, left, right pixels of the stored target picture without pseudo-labels
-    source_scale:tuple[float, float] = (1., 1.)     # random zoom of source pictures, lowest and highest factor
-    source_augment:bool = False   # colour jitter and blur on source pictures too
+    source_size: tuple[int, int] | None = (
+        1440,
+        2560,
+    )  # source pictures are resized to fit inside; None: as they are
+    target_size: tuple[int, int] | None = (
+        1024,
+        2048,
+    )  # likewise target pictures, in training and evaluation
+    context_size: tuple[int, int] = (
+        1024,
+        1024,
+    )  # context crop: what a training step sees of a picture
+    detail_size: tuple[int, int] = (512, 512)  # HRDA: detail crop inside the context crop
+    max_class_share: float = (
+        0.75  # a source crop is drawn again while one class fills more than this
+    )
+    target_margins: tuple[int, int, int, int] = (
+        30,
+        240,
+        30,
+        30,
+    )  # top, bottom, left, right pixels of the stored target picture without pseudo-labels
+    source_scale: tuple[float, float] = (
+        1.0,
+        1.0,
+    )  # random zoom of source pictures, lowest and highest factor
+    source_augment: bool = False  # colour jitter and blur on source pictures too
     # --- rare-class sampling of source pictures
-    rare_class_sampling:bool = True     # draw source pictures for a class, rare ones more often; False: uniformly
-    rare_class_temperature:float = 0.01 # T: low draws rare classes more often
-    rare_class_min_pixels:int = 3000    # pictures with more pixels of a class than this are drawn for it
-    rare_class_crop_ratio:float = 2.    # crops must show this many times rare_class_min_pixels (10 tries)
+    rare_class_sampling: bool = (
+        True  # draw source pictures for a class, rare ones more often; False: uniformly
+    )
+    rare_class_temperature: float = 0.01  # T: low draws rare classes more often
+    rare_class_min_pixels: int = (
+        3000  # pictures with more pixels of a class than this are drawn for it
+    )
+    rare_class_crop_ratio: float = (
+        2.0  # crops must show this many times rare_class_min_pixels (10 tries)
+    )
     # --- adaptation
-    adapt:bool = True             # self-training on the target; False: source only
-    source_steps:int = 0          # steps on the source alone before adaptation begins
-    self_training:SelfTrainingConfig = field(default_factory=SelfTrainingConfig) # the adaptation step
-    report:Literal["student", "teacher"] = "student" # which network is evaluated and saved as the result
-    class_weight_power:float = 0. # pixels count as (share of their class)**-power in all losses; 0: alike (published)
+    adapt: bool = True  # self-training on the target; False: source only
+    source_steps: int = 0  # steps on the source alone before adaptation begins
+    self_training: SelfTrainingConfig = field(
+        default_factory=SelfTrainingConfig
+    )  # the adaptation step
+    report: Literal["student", "teacher"] = (
+        "student"  # which network is evaluated and saved as the result
+    )
+    class_weight_power: float = (
+        0.0  # pixels count as (share of their class)**-power in all losses; 0: alike (published)
+    )
     # --- optimisation
-    steps:int = 40_000            # of the optimiser, source_steps included
-    batch_size:int = 2            # source pictures and as many target pictures a step, on each device
-    lr:float = 6e-5               # learning rate of the encoder
-    head_factor:float = 10.       # decoder and attention learn this much faster
-    weight_decay:float = 0.01     # AdamW
-    warmup:int = 1500             # steps of linear warm-up
-    constant:float = 0.           # share of the steps before the linear decay begins; 0: it begins at once (published)
+    steps: int = 40_000  # of the optimiser, source_steps included
+    batch_size: int = 2  # source pictures and as many target pictures a step, on each device
+    lr: float = 6e-5  # learning rate of the encoder
+    head_factor: float = 10.0  # decoder and attention learn this much faster
+    weight_decay: float = 0.01  # AdamW
+    warmup: int = 1500  # steps of linear warm-up
+    constant: float = (
+        0.0  # share of the steps before the linear decay begins; 0: it begins at once (published)
+    )
     # --- evaluation and bookkeeping
-    window:tuple[int, int]|None = (1024, 1024) # context window in evaluation; None: pictures as a whole
-    stride:tuple[int, int]|None = (512, 512)   # step of the windows; None: half a window
-    log_every:int = 50            # steps between rows of history.csv
-    eval_every:int = 4000         # steps between evaluations, where there are val labels
-    picture_every:int = 1000      # steps between pictures of the target
-    save_every:int = 1000         # steps between states to resume from
-    workers:int = 2               # processes that load pictures; 0: none
-    seed:int = 0                  # of everything that is drawn
+    window: tuple[int, int] | None = (
+        1024,
+        1024,
+    )  # context window in evaluation; None: pictures as a whole
+    stride: tuple[int, int] | None = (512, 512)  # step of the windows; None: half a window
+    log_every: int = 50  # steps between rows of history.csv
+    eval_every: int = 4000  # steps between evaluations, where there are val labels
+    picture_every: int = 1000  # steps between pictures of the target
+    save_every: int = 1000  # steps between states to resume from
+    workers: int = 2  # processes that load pictures; 0: none
+    seed: int = 0  # of everything that is drawn
 
 # %% ../../nbs/23_recipes.ipynb #c008
-def fitted(recipe:Recipe, classes:ClassTable,
-           frequency:Tensor|None=None # (K,) share of each class in the source labels; needed for class weights
-          ) -> Recipe:
+def fitted(
+    recipe: Recipe,
+    classes: ClassTable,
+    frequency: Tensor
+    | None = None,  # (K,) share of each class in the source labels; needed for class weights
+) -> Recipe:
     "The recipe for a class table: what a training step needs to know about the classes, and the recipe's seed."
-    weights = tuple(class_weights(frequency, recipe.class_weight_power).tolist()) if recipe.class_weight_power else None
-    known = dict(num_classes=classes.num_classes, things=tuple(classes.thing_ids), class_weights=weights, seed=recipe.seed)
+    weights = (
+        tuple(class_weights(frequency, recipe.class_weight_power).tolist())
+        if recipe.class_weight_power
+        else None
+    )
+    known = dict(
+        num_classes=classes.num_classes,
+        things=tuple(classes.thing_ids),
+        class_weights=weights,
+        seed=recipe.seed,
+    )
     return replace(recipe, self_training=replace(recipe.self_training, **known))
 
-def source_only(recipe:Recipe) -> Recipe:
+
+def source_only(recipe: Recipe) -> Recipe:
     "The same training without adaptation: the row to compare with."
     return replace(recipe, adapt=False, report="student")
 
-def quick(recipe:Recipe, steps:int=24) -> Recipe:
+
+def quick(recipe: Recipe, steps: int = 24) -> Recipe:
     "A much shorter run of a recipe: shows that everything works, not how well."
-    return replace(recipe, steps=steps, source_steps=steps//2 if recipe.source_steps else 0, warmup=min(recipe.warmup, steps//4), log_every=max(1, steps//6),
-                   eval_every=steps, picture_every=steps, save_every=max(1, steps//2))
+    return replace(
+        recipe,
+        steps=steps,
+        source_steps=steps // 2 if recipe.source_steps else 0,
+        warmup=min(recipe.warmup, steps // 4),
+        log_every=max(1, steps // 6),
+        eval_every=steps,
+        picture_every=steps,
+        save_every=max(1, steps // 2),
+    )
 
 # %% ../../nbs/23_recipes.ipynb #c010
-def recipe_dict(recipe:Recipe) -> dict[str, Any]:
+def recipe_dict(recipe: Recipe) -> dict[str, Any]:
     "Plain numbers, strings and lists."
     return json.loads(json.dumps(dataclasses.asdict(recipe)))
 
-def _tuples(d:dict) -> dict:
+
+def _tuples(d: dict) -> dict:
     "JSON's lists as tuples."
     return {k: tuple(v) if isinstance(v, list) else v for k, v in d.items()}
 
-def recipe_from_dict(d:dict[str, Any]) -> Recipe:
+
+def recipe_from_dict(d: dict[str, Any]) -> Recipe:
     "The inverse of `recipe_dict`. Raises `UserError` for unknown names."
-    d = _tuples(d); inner = _tuples(d.pop("self_training", {}))
+    d = _tuples(d)
+    inner = _tuples(d.pop("self_training", {}))
     for cls, given in ((Recipe, d), (SelfTrainingConfig, inner)):
-        if unknown := set(given) - {f.name for f in dataclasses.fields(cls)}: raise UserError(f"a recipe has no setting called {', '.join(sorted(unknown))}")
+        if unknown := set(given) - {f.name for f in dataclasses.fields(cls)}:
+            raise UserError(f"a recipe has no setting called {', '.join(sorted(unknown))}")
     return Recipe(**d, self_training=SelfTrainingConfig(**inner))
 
 # %% ../../nbs/23_recipes.ipynb #c013
 _hrda = Recipe()
-_daformer = replace(_hrda, arch="daformer", source_size=(720, 1280), target_size=(512, 1024), context_size=(512, 512), rare_class_crop_ratio=0.5,
-                    target_margins=(0, 0, 0, 0), window=None, stride=None, self_training=SelfTrainingConfig(ignore_top=15, ignore_bottom=120))
-_dacs = replace(_daformer, arch="deeplabv2", encoder="resnet101_v1c", rare_class_sampling=False,
-                self_training=replace(_daformer.self_training, feature_distance_weight=0.))
+_daformer = replace(
+    _hrda,
+    arch="daformer",
+    source_size=(720, 1280),
+    target_size=(512, 1024),
+    context_size=(512, 512),
+    rare_class_crop_ratio=0.5,
+    target_margins=(0, 0, 0, 0),
+    window=None,
+    stride=None,
+    self_training=SelfTrainingConfig(ignore_top=15, ignore_bottom=120),
+)
+_dacs = replace(
+    _daformer,
+    arch="deeplabv2",
+    encoder="resnet101_v1c",
+    rare_class_sampling=False,
+    self_training=replace(_daformer.self_training, feature_distance_weight=0.0),
+)
 
 # %% ../../nbs/23_recipes.ipynb #c015
-_mini = Recipe(encoder="tf_efficientnet_lite0", channels=48, norm_momentum=0.02, source_size=None, target_size=None, context_size=(256, 320), detail_size=(128, 160),
-               target_margins=(0, 0, 0, 0), rare_class_min_pixels=200, rare_class_crop_ratio=0.5, class_weight_power=0.5, source_steps=400, report="teacher",
-               self_training=SelfTrainingConfig(alpha=0.99, threshold=0., quality_of="class", teacher_batch_norm="target", teacher_overlap=False, teacher_autocast="bfloat16"),
-               steps=2000, lr=6e-4, head_factor=4., warmup=100, constant=0.5, window=None, stride=None, eval_every=1000, picture_every=250, save_every=250, workers=0)
-_demo = replace(_mini, source_size=(384, 768), target_size=(384, 768), source_steps=200, steps=500, warmup=50, constant=0.4, eval_every=500, picture_every=100, log_every=20,
-                self_training=replace(_mini.self_training, threshold=0.8, quality_of="pixel"))
+_mini = Recipe(
+    encoder="tf_efficientnet_lite0",
+    channels=48,
+    norm_momentum=0.02,
+    source_size=None,
+    target_size=None,
+    context_size=(256, 320),
+    detail_size=(128, 160),
+    target_margins=(0, 0, 0, 0),
+    rare_class_min_pixels=200,
+    rare_class_crop_ratio=0.5,
+    class_weight_power=0.5,
+    source_steps=400,
+    report="teacher",
+    self_training=SelfTrainingConfig(
+        alpha=0.99,
+        threshold=0.0,
+        quality_of="class",
+        teacher_batch_norm="target",
+        teacher_overlap=False,
+        teacher_autocast="bfloat16",
+    ),
+    steps=2000,
+    lr=6e-4,
+    head_factor=4.0,
+    warmup=100,
+    constant=0.5,
+    window=None,
+    stride=None,
+    eval_every=1000,
+    picture_every=250,
+    save_every=250,
+    workers=0,
+)
+_demo = replace(
+    _mini,
+    source_size=(384, 768),
+    target_size=(384, 768),
+    source_steps=200,
+    steps=500,
+    warmup=50,
+    constant=0.4,
+    eval_every=500,
+    picture_every=100,
+    log_every=20,
+    self_training=replace(_mini.self_training, threshold=0.8, quality_of="pixel"),
+)
 
-recipes:dict[str, Recipe] = {
+recipes: dict[str, Recipe] = {
     "mini": _mini,
     "demo": _demo,
     "gta_cityscapes_hrda": _hrda,
@@ -129,9 +256,15 @@ recipes:dict[str, Recipe] = {
     "cityscapes_oracle": replace(source_only(_hrda), source_size=(1024, 2048)),
 }
 
-def find_recipe(name:str # a key of `recipes`
-               ) -> Recipe:
+
+def find_recipe(
+    name: str,  # a key of `recipes`
+) -> Recipe:
     "A preset by name. Raises `UserError` with the nearest name."
-    if name in recipes: return recipes[name]
+    if name in recipes:
+        return recipes[name]
     near = difflib.get_close_matches(name, recipes, n=1)
-    raise UserError(f"no recipe is called {name!r}: " + (f"did you mean {near[0]}?" if near else f"choose one of {', '.join(recipes)}"))
+    raise UserError(
+        f"no recipe is called {name!r}: "
+        + (f"did you mean {near[0]}?" if near else f"choose one of {', '.join(recipes)}")
+    )

@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
 import accelerate
 import pandas as pd
 import torch
 from accelerate.utils import reduce
 from torch import Tensor, nn
 from tqdm.auto import tqdm
+
 from ..data.datasets import SegmentationDataset, class_statistics, find_splits, open_folder
 from ..data.labels import ClassTable, UserError
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
@@ -36,261 +38,504 @@ from ..models.hrda import build_model
 from ..models.weights import load_checkpoint, load_published, save_checkpoint
 from ..plots import LOSSES, encode, grid_image, panels
 from .optimizer import make_optimizer, make_schedule
-from .recipes import Recipe, find_recipe, fitted, recipe_dict, recipe_from_dict, source_only
+from hrda_nb.training.recipes import (
+    Recipe,
+    find_recipe,
+    fitted,
+    recipe_dict,
+    recipe_from_dict,
+    source_only,
+)
 from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep
 
 # %% ../../nbs/25_trainer.ipynb #c006
-def pick_device(name:str="auto" # "auto", "cpu", "cuda", "cuda:1", "mps"
-               ) -> torch.device:
+def pick_device(
+    name: str = "auto",  # "auto", "cpu", "cuda", "cuda:1", "mps"
+) -> torch.device:
     "The device to train on. Raises `UserError` where the machine does not have it."
     has = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto": name = next(d for d in has if has[d])
+    if name == "auto":
+        name = next(d for d in has if has[d])
     kind = name.split(":")[0]
-    if kind not in has: raise UserError(f"device {name!r} is not known: choose auto, cpu, cuda or mps")
-    if not has[kind]: raise UserError(f"device {name!r} is not available on this machine: choose --device auto or cpu")
-    return accelerate.PartialState().device if kind == "cuda" and _world()[1] > 1 else torch.device(name)
+    if kind not in has:
+        raise UserError(f"device {name!r} is not known: choose auto, cpu, cuda or mps")
+    if not has[kind]:
+        raise UserError(
+            f"device {name!r} is not available on this machine: choose --device auto or cpu"
+        )
+    return (
+        accelerate.PartialState().device
+        if kind == "cuda" and _world()[1] > 1
+        else torch.device(name)
+    )
 
-def _world() -> tuple[int, int]: # (rank, number of processes)
+
+def _world() -> tuple[int, int]:  # (rank, number of processes)
     "Place of this process among those that `accelerate launch` started."
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
-def average_gradients(model:nn.Module) -> None:
+
+def average_gradients(model: nn.Module) -> None:
     "The mean of the gradients over all processes; nothing to do in a single one."
-    if _world()[1] == 1: return
+    if _world()[1] == 1:
+        return
     params = [p for p in model.parameters() if p.requires_grad]
-    flat = torch.cat([(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in params])
-    for p, g in zip(params, reduce(flat, "mean").split([p.numel() for p in params])): p.grad = g.view_as(p)
+    flat = torch.cat(
+        [(p.grad if p.grad is not None else torch.zeros_like(p)).flatten() for p in params]
+    )
+    for p, g in zip(params, reduce(flat, "mean").split([p.numel() for p in params])):
+        p.grad = g.view_as(p)
 
 # %% ../../nbs/25_trainer.ipynb #c009
 @dataclass
 class TrainingData:
     "Opened folders and the class table they share."
-    classes:ClassTable
-    source:SegmentationDataset
-    target:SegmentationDataset|None # None: source only
-    val:SegmentationDataset|None    # None: no evaluation
 
-def open_split(folder:str|Path, split:str, classes:str|Path|None, labelled:bool) -> SegmentationDataset:
+    classes: ClassTable
+    source: SegmentationDataset
+    target: SegmentationDataset | None  # None: source only
+    val: SegmentationDataset | None  # None: no evaluation
+
+
+def open_split(
+    folder: str | Path, split: str, classes: str | Path | None, labelled: bool
+) -> SegmentationDataset:
     "A data folder, or its `split` where it holds several, as Cityscapes does."
-    return open_folder(folder, classes, labelled, split=split if split in {p.name for p in find_splits(folder)} else None)
+    return open_folder(
+        folder,
+        classes,
+        labelled,
+        split=split if split in {p.name for p in find_splits(folder)} else None,
+    )
 
-def open_data(recipe:Recipe, source:str|Path, target:str|Path|None=None, val:str|Path|None=None, classes:str|Path|None=None) -> TrainingData:
+
+def open_data(
+    recipe: Recipe,
+    source: str | Path,
+    target: str | Path | None = None,
+    val: str | Path | None = None,
+    classes: str | Path | None = None,
+) -> TrainingData:
     "Open the folders of a training. Raises `UserError` for what is missing or does not fit."
-    if recipe.adapt and target is None: raise UserError("this recipe adapts to a target: give --target DIR, or --no-adapt for source only")
+    if recipe.adapt and target is None:
+        raise UserError(
+            "this recipe adapts to a target: give --target DIR, or --no-adapt for source only"
+        )
     labelled = open_split(source, "train", classes, labelled=True)
     scored = open_split(val, "val", classes, labelled=True) if val else None
-    if scored and scored.classes.names != labelled.classes.names: raise UserError(f"{val} and {source} have different classes: give one table with --classes FILE")
-    return TrainingData(labelled.classes, labelled, open_split(target, "train", classes, labelled=False) if recipe.adapt else None, scored)
+    if scored and scored.classes.names != labelled.classes.names:
+        raise UserError(
+            f"{val} and {source} have different classes: give one table with --classes FILE"
+        )
+    return TrainingData(
+        labelled.classes,
+        labelled,
+        open_split(target, "train", classes, labelled=False) if recipe.adapt else None,
+        scored,
+    )
 
-def source_batches(data:TrainingData, recipe:Recipe, start:int=0 # step to begin with
-                  ) -> Iterator[dict]: # image (B,3,h,w) in [0,1], label (B,h,w)
+
+def source_batches(
+    data: TrainingData,
+    recipe: Recipe,
+    start: int = 0,  # step to begin with
+) -> Iterator[dict]:  # image (B,3,h,w) in [0,1], label (B,h,w)
     "Endless labelled crops of this process."
     r = recipe
-    rcs = RareClassSampling(r.rare_class_temperature, r.rare_class_min_pixels, r.rare_class_crop_ratio) if r.rare_class_sampling else None
-    stream = SourceStream(data.source, r.context_size, rcs, r.max_class_share, r.source_augment, size=r.source_size, scale=r.source_scale, seed=r.seed)
+    rcs = (
+        RareClassSampling(
+            r.rare_class_temperature, r.rare_class_min_pixels, r.rare_class_crop_ratio
+        )
+        if r.rare_class_sampling
+        else None
+    )
+    stream = SourceStream(
+        data.source,
+        r.context_size,
+        rcs,
+        r.max_class_share,
+        r.source_augment,
+        size=r.source_size,
+        scale=r.source_scale,
+        seed=r.seed,
+    )
     return batches(stream, r.batch_size, start, *_world(), r.workers, torch.cuda.is_available())
 
-def target_batches(data:TrainingData, recipe:Recipe, start:int=0 # adaptation step to begin with
-                  ) -> Iterator[dict]: # image (B,3,h,w) in [0,1], valid (B,h,w)
+
+def target_batches(
+    data: TrainingData,
+    recipe: Recipe,
+    start: int = 0,  # adaptation step to begin with
+) -> Iterator[dict]:  # image (B,3,h,w) in [0,1], valid (B,h,w)
     "Endless target crops of this process."
     r = recipe
-    stream = TargetStream(data.target, r.context_size, r.target_margins, size=r.target_size, seed=r.seed)
+    stream = TargetStream(
+        data.target, r.context_size, r.target_margins, size=r.target_size, seed=r.seed
+    )
     return batches(stream, r.batch_size, start, *_world(), r.workers, torch.cuda.is_available())
 
-def class_frequency(source:SegmentationDataset) -> Tensor: # (K,) sums to 1
+
+def class_frequency(source: SegmentationDataset) -> Tensor:  # (K,) sums to 1
     "Share of each class in the source labels."
     counts = torch.as_tensor(class_statistics(source).to_numpy().sum(0), dtype=torch.float64)
-    return (counts/counts.sum()).float()
+    return (counts / counts.sum()).float()
 
-def _to(batch:dict[str, Any], device:torch.device) -> dict[str, Tensor]:
+
+def _to(batch: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
     "A batch on its device; pictures channels last, which convolutions are faster with."
     layout = lambda v: dict(memory_format=torch.channels_last) if v.ndim == 4 else {}
-    return {k: v.to(device, non_blocking=True, **layout(v)) for k, v in batch.items() if isinstance(v, Tensor)}
+    return {
+        k: v.to(device, non_blocking=True, **layout(v))
+        for k, v in batch.items()
+        if isinstance(v, Tensor)
+    }
 
 # %% ../../nbs/25_trainer.ipynb #c011
-def imagenet_encoder(recipe:Recipe) -> nn.Module:
+def imagenet_encoder(recipe: Recipe) -> nn.Module:
     "A recipe's encoder as ImageNet left it. Raises `UserError` if its weights cannot be had."
     network = encoder(recipe.encoder, pretrained=not recipe.encoder_weights)
-    if recipe.encoder_weights: load_published(network, recipe.encoder_weights)
+    if recipe.encoder_weights:
+        load_published(network, recipe.encoder_weights)
     return network
 
-def make_model(recipe:Recipe, num_classes:int) -> nn.Module:
+
+def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
     "The network of a recipe, encoder pretrained if the recipe says so."
     r = recipe
-    model = build_model(r.arch, r.encoder, num_classes, r.detail_size, r.decoder, r.channels, r.attention, dropout=r.dropout, pretrained=r.pretrained and not r.encoder_weights)
-    if r.pretrained and r.encoder_weights: load_published(model.encoder, r.encoder_weights)
+    model = build_model(
+        r.arch,
+        r.encoder,
+        num_classes,
+        r.detail_size,
+        r.decoder,
+        r.channels,
+        r.attention,
+        dropout=r.dropout,
+        pretrained=r.pretrained and not r.encoder_weights,
+    )
+    if r.pretrained and r.encoder_weights:
+        load_published(model.encoder, r.encoder_weights)
     for m in model.modules():
-        if isinstance(m, nn.BatchNorm2d): m.momentum = r.norm_momentum
+        if isinstance(m, nn.BatchNorm2d):
+            m.momentum = r.norm_momentum
     return model
 
-def make_step(recipe:Recipe, model:nn.Module, step:int) -> TrainingStep:
+
+def make_step(recipe: Recipe, model: nn.Module, step: int) -> TrainingStep:
     "The method that step number `step` uses; each process draws its own boxes and classes."
     c = replace(recipe.self_training, seed=recipe.self_training.seed + _world()[0])
-    if not recipe.adapt or step < recipe.source_steps: return SourceOnly(model, config=c)
-    if not (recipe.pretrained and c.feature_distance_weight): return SelfTraining(model, config=c)
-    imagenet = imagenet_encoder(recipe).to(next(model.parameters()).device, memory_format=torch.channels_last)
+    if not recipe.adapt or step < recipe.source_steps:
+        return SourceOnly(model, config=c)
+    if not (recipe.pretrained and c.feature_distance_weight):
+        return SelfTraining(model, config=c)
+    imagenet = imagenet_encoder(recipe).to(
+        next(model.parameters()).device, memory_format=torch.channels_last
+    )
     return SelfTraining(model, imagenet, c)
 
 # %% ../../nbs/25_trainer.ipynb #c013
-def reported(recipe:Recipe, method:TrainingStep, model:nn.Module) -> nn.Module:
+def reported(recipe: Recipe, method: TrainingStep, model: nn.Module) -> nn.Module:
     "The network that is evaluated and saved: the student, or its teacher where the recipe says so."
     return method.teacher if recipe.report == "teacher" and method.has_teacher else model
 
 # %% ../../nbs/25_trainer.ipynb #c015
-def append_rows(path:Path, rows:pd.DataFrame) -> None:
+def append_rows(path: Path, rows: pd.DataFrame) -> None:
     "Append to a CSV file, with a header if it is new."
     rows.to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.6g")
 
-def forget_rows(path:Path, step:int) -> None:
+
+def forget_rows(path: Path, step: int) -> None:
     "Drop the rows after `step`: a resumed training writes them again."
-    if not path.exists(): return
+    if not path.exists():
+        return
     rows = pd.read_csv(path)
     write_whole(path, lambda part: rows[rows.step <= step].to_csv(part, index=False))
 
-def write_whole(path:Path, write:Callable[[Path], Any]) -> None:
+
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
     "Let `write` make a file beside `path`, then put it in place: a whole file or the old one. Raises `UserError` when the disk is full."
     part = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(part)
         os.replace(part, path)
-    except (OSError, RuntimeError) as e: # torch reports a full disk as RuntimeError
-        raise UserError(f"{path}: could not be written ({e}); the file of before is untouched: make room or choose another --out, then --resume") from e
-    finally: part.unlink(missing_ok=True)
+    except (OSError, RuntimeError) as e:  # torch reports a full disk as RuntimeError
+        raise UserError(
+            f"{path}: could not be written ({e}); the file of before is untouched: make room or choose another --out, then --resume"
+        ) from e
+    finally:
+        part.unlink(missing_ok=True)
 
 # %% ../../nbs/25_trainer.ipynb #c018
 @dataclass
 class Run:
     "A training under way."
-    recipe:Recipe
-    data:TrainingData
-    model:nn.Module
-    optimizer:torch.optim.Optimizer
-    schedule:torch.optim.lr_scheduler.LRScheduler
-    method:TrainingStep
-    out:Path
-    device:torch.device
-    step:int = 0 # steps done
-    since:dict[str, Any] = field(default_factory=dict) # sums of what was logged since the last row
 
-def save_state(run:Run) -> None:
+    recipe: Recipe
+    data: TrainingData
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    method: TrainingStep
+    out: Path
+    device: torch.device
+    step: int = 0  # steps done
+    since: dict[str, Any] = field(
+        default_factory=dict
+    )  # sums of what was logged since the last row
+
+
+def save_state(run: Run) -> None:
     "Write `out/resume/state.pt`; each further process its generators."
     rank, world = _world()
     since = {k: float(v) for k, v in run.since.items()}
-    random = {"torch": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state(run.device) if run.device.type == "cuda" else None}
-    state = dict(step=run.step, model=run.model.state_dict(), optimizer=run.optimizer.state_dict(), schedule=run.schedule.state_dict(),
-                 method=run.method.state_dict(), random=random, since=since, recipe=json.dumps(recipe_dict(run.recipe)), world=world) if rank == 0 else dict(
-                 method={k: v for k, v in run.method.state_dict().items() if k != "teacher"}, random=random, since=since)
-    write_whole(run.out/"resume"/("state.pt" if rank == 0 else f"rank{rank}.pt"), lambda part: torch.save(state, part))
+    random = {
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state(run.device) if run.device.type == "cuda" else None,
+    }
+    state = (
+        dict(
+            step=run.step,
+            model=run.model.state_dict(),
+            optimizer=run.optimizer.state_dict(),
+            schedule=run.schedule.state_dict(),
+            method=run.method.state_dict(),
+            random=random,
+            since=since,
+            recipe=json.dumps(recipe_dict(run.recipe)),
+            world=world,
+        )
+        if rank == 0
+        else dict(
+            method={k: v for k, v in run.method.state_dict().items() if k != "teacher"},
+            random=random,
+            since=since,
+        )
+    )
+    write_whole(
+        run.out / "resume" / ("state.pt" if rank == 0 else f"rank{rank}.pt"),
+        lambda part: torch.save(state, part),
+    )
 
-def _read_state(path:Path) -> dict:
+
+def _read_state(path: Path) -> dict:
     "A saved state, or a clear error."
-    if not path.exists(): raise UserError(f"{path}: there is nothing to resume from; start without --resume")
-    try: return torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as e: raise UserError(f"{path}: not a state to resume from ({type(e).__name__}); start again without --resume, or with --init and the last checkpoint") from e
+    if not path.exists():
+        raise UserError(f"{path}: there is nothing to resume from; start without --resume")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as e:
+        raise UserError(
+            f"{path}: not a state to resume from ({type(e).__name__}); start again without --resume, or with --init and the last checkpoint"
+        ) from e
 
-def load_state(run:Run) -> None:
+
+def load_state(run: Run) -> None:
     "Put everything back to where `save_state` was called."
     rank, world = _world()
-    state = _read_state(run.out/"resume"/"state.pt")
+    state = _read_state(run.out / "resume" / "state.pt")
     theirs, ours = json.loads(state["recipe"]), recipe_dict(run.recipe)
-    if changed := [k for k in ours if ours[k] != theirs.get(k) and k not in ("workers", "log_every", "save_every", "eval_every")]:
-        raise UserError(f"{run.out}: began with another {', '.join(changed)}; give the same recipe and options to --resume, or choose another --out")
-    if state["world"] != world: raise UserError(f"{run.out}: began with {state['world']} processes, not {world}; resume with as many")
+    if changed := [
+        k
+        for k in ours
+        if ours[k] != theirs.get(k)
+        and k not in ("workers", "log_every", "save_every", "eval_every")
+    ]:
+        raise UserError(
+            f"{run.out}: began with another {', '.join(changed)}; give the same recipe and options to --resume, or choose another --out"
+        )
+    if state["world"] != world:
+        raise UserError(
+            f"{run.out}: began with {state['world']} processes, not {world}; resume with as many"
+        )
     run.step, run.since = state["step"], dict(state["since"])
     run.model.load_state_dict(state["model"])
     run.method = make_step(run.recipe, run.model, run.step - 1)
-    own = state if rank == 0 else _read_state(run.out/"resume"/f"rank{rank}.pt")
+    own = state if rank == 0 else _read_state(run.out / "resume" / f"rank{rank}.pt")
     run.method.load_state_dict(state["method"] | own["method"])
-    run.optimizer.load_state_dict(state["optimizer"]); run.schedule.load_state_dict(state["schedule"])
+    run.optimizer.load_state_dict(state["optimizer"])
+    run.schedule.load_state_dict(state["schedule"])
     torch.set_rng_state(own["random"]["torch"])
-    if own["random"]["cuda"] is not None: torch.cuda.set_rng_state(own["random"]["cuda"], run.device)
-    for name in ("history.csv", "metrics.csv"): forget_rows(run.out/name, run.step)
+    if own["random"]["cuda"] is not None:
+        torch.cuda.set_rng_state(own["random"]["cuda"], run.device)
+    for name in ("history.csv", "metrics.csv"):
+        forget_rows(run.out / name, run.step)
 
 # %% ../../nbs/25_trainer.ipynb #c020
-def how_to_look(recipe:Recipe) -> dict[str, Any]:
+def how_to_look(recipe: Recipe) -> dict[str, Any]:
     "The recipe's way to run over whole pictures, as `predict` and `evaluate` take it."
-    return dict(window=recipe.window, stride=recipe.stride, max_side=max(recipe.target_size) if recipe.target_size else None)
+    return dict(
+        window=recipe.window,
+        stride=recipe.stride,
+        max_side=max(recipe.target_size) if recipe.target_size else None,
+    )
 
-def save_pictures(run:Run, n:int=2) -> Path:
+
+def save_pictures(run: Run, n: int = 2) -> Path:
     "A grid of the first `n` target pictures as the reported network sees them, in `out/pictures/`."
-    dataset, model = run.data.val or run.data.target or run.data.source, reported(run.recipe, run.method, run.model)
+    dataset, model = (
+        run.data.val or run.data.target or run.data.source,
+        reported(run.recipe, run.method, run.model),
+    )
     samples = [dataset[i] for i in range(min(n, len(dataset)))]
-    rows = [panels(s["image"], predict(model, s["image"], **how_to_look(run.recipe)), run.data.classes, s.get("label"), width=320) for s in samples]
-    path = run.out/"pictures"/f"step_{run.step:06d}.jpg"
+    rows = [
+        panels(
+            s["image"],
+            predict(model, s["image"], **how_to_look(run.recipe)),
+            run.data.classes,
+            s.get("label"),
+            width=320,
+        )
+        for s in samples
+    ]
+    path = run.out / "pictures" / f"step_{run.step:06d}.jpg"
     write_whole(path, lambda part: part.write_bytes(encode(grid_image(rows, run.data.classes))))
     return path
 
-def score(run:Run) -> pd.DataFrame|None: # class x (fused, context, detail), percent; None without `val`
+
+def score(
+    run: Run,
+) -> pd.DataFrame | None:  # class x (fused, context, detail), percent; None without `val`
     "Evaluate the reported network and append to `metrics.csv`."
     model = reported(run.recipe, run.method, run.model)
-    table = evaluate(model, run.data.val, progress=False, **how_to_look(run.recipe)) if run.data.val else None
-    if table is not None and _world()[0] == 0: append_rows(run.out/"metrics.csv", table.reset_index(names="class").assign(step=run.step)[["step", "class", *table.columns]])
+    table = (
+        evaluate(model, run.data.val, progress=False, **how_to_look(run.recipe))
+        if run.data.val
+        else None
+    )
+    if table is not None and _world()[0] == 0:
+        append_rows(
+            run.out / "metrics.csv",
+            table.reset_index(names="class").assign(step=run.step)[
+                ["step", "class", *table.columns]
+            ],
+        )
     return table
 
-def save_result(run:Run) -> Path:
+
+def save_result(run: Run) -> Path:
     "Write `out/last.safetensors`: the reported network with its recipe and class table."
     meta = dict(classes=run.data.classes.as_dict(), recipe=recipe_dict(run.recipe), step=run.step)
-    save_checkpoint(run.out/"last.safetensors", reported(run.recipe, run.method, run.model), meta)
-    return run.out/"last.safetensors"
+    save_checkpoint(run.out / "last.safetensors", reported(run.recipe, run.method, run.model), meta)
+    return run.out / "last.safetensors"
 
 # %% ../../nbs/25_trainer.ipynb #c022
-def start(recipe:Recipe, data:TrainingData, out:str|Path, init:str|Path|None, resume:bool, device:torch.device) -> Run:
+def start(
+    recipe: Recipe,
+    data: TrainingData,
+    out: str | Path,
+    init: str | Path | None,
+    resume: bool,
+    device: torch.device,
+) -> Run:
     "Build everything, from scratch, from a checkpoint, or from where a training stopped."
-    out, r = writable_folder(out), fitted(recipe, data.classes, class_frequency(data.source) if recipe.class_weight_power else None)
-    if not resume and (out/"resume").exists(): raise UserError(f"{out}: holds a training already; add --resume to go on with it, or choose another --out")
+    out, r = (
+        writable_folder(out),
+        fitted(
+            recipe,
+            data.classes,
+            class_frequency(data.source) if recipe.class_weight_power else None,
+        ),
+    )
+    if not resume and (out / "resume").exists():
+        raise UserError(
+            f"{out}: holds a training already; add --resume to go on with it, or choose another --out"
+        )
     torch.manual_seed(r.seed)
-    model = make_model(replace(r, pretrained=False) if resume or init else r, data.classes.num_classes).to(device, memory_format=torch.channels_last)
-    if init: start_from(model, init)
+    model = make_model(
+        replace(r, pretrained=False) if resume or init else r, data.classes.num_classes
+    ).to(device, memory_format=torch.channels_last)
+    if init:
+        start_from(model, init)
     optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
     torch.manual_seed(r.seed + _world()[0])
-    run = Run(r, data, model, optimizer, make_schedule(optimizer, r.steps, r.warmup, r.constant), make_step(r, model, 0), out, device)
-    if resume: load_state(run)
-    else: write_whole(out/"recipe.json", lambda part: part.write_text(json.dumps(recipe_dict(recipe), indent=1)))
+    run = Run(
+        r,
+        data,
+        model,
+        optimizer,
+        make_schedule(optimizer, r.steps, r.warmup, r.constant),
+        make_step(r, model, 0),
+        out,
+        device,
+    )
+    if resume:
+        load_state(run)
+    else:
+        write_whole(
+            out / "recipe.json",
+            lambda part: part.write_text(json.dumps(recipe_dict(recipe), indent=1)),
+        )
     return run
 
-def start_from(model:nn.Module, init:str|Path) -> None:
+
+def start_from(model: nn.Module, init: str | Path) -> None:
     "Copy the weights of a checkpoint of the same network into `model`."
     other, _ = load_checkpoint(init)
     if other.config != model.config:
         differ = [k for k in model.config if model.config[k] != other.config.get(k)]
-        raise UserError(f"{init}: is another network, it differs in {', '.join(differ)}; choose the recipe it was made with")
+        raise UserError(
+            f"{init}: is another network, it differs in {', '.join(differ)}; choose the recipe it was made with"
+        )
     model.load_state_dict(other.state_dict())
 
 # %% ../../nbs/25_trainer.ipynb #c023
 class StopRequest:
     "Ctrl-C and SIGTERM end the step that is under way, not the process; a second Ctrl-C does. (Only where signals can be caught: in the main thread.)"
-    asked = False
-    def __enter__(self) -> "StopRequest":
-        self.old = {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)} if threading.current_thread() is threading.main_thread() else {}
-        return self
-    def _ask(self, *_) -> None:
-        if self.asked: raise KeyboardInterrupt
-        self.asked = True
-    def __exit__(self, *_) -> None:
-        for s, handler in self.old.items(): signal.signal(s, handler)
 
-def note(run:Run, bar:tqdm, callback:Callable[[dict], Any]|None) -> None:
+    asked = False
+
+    def __enter__(self) -> "StopRequest":
+        self.old = (
+            {s: signal.signal(s, self._ask) for s in (signal.SIGINT, signal.SIGTERM)}
+            if threading.current_thread() is threading.main_thread()
+            else {}
+        )
+        return self
+
+    def _ask(self, *_) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_) -> None:
+        for s, handler in self.old.items():
+            signal.signal(s, handler)
+
+
+def note(run: Run, bar: tqdm, callback: Callable[[dict], Any] | None) -> None:
     "Write a row of `history.csv`: means since the last row."
     n = run.since.pop("n")
-    row = dict(step=run.step, phase="adapt" if run.method.has_teacher else "source", **{k: float(run.since.pop(k, 0.))/n for k in LOGGED})
+    row = dict(
+        step=run.step,
+        phase="adapt" if run.method.has_teacher else "source",
+        **{k: float(run.since.pop(k, 0.0)) / n for k in LOGGED},
+    )
     check_finite(run, row)
-    if _world()[0]: return
-    append_rows(run.out/"history.csv", pd.DataFrame([row]))
+    if _world()[0]:
+        return
+    append_rows(run.out / "history.csv", pd.DataFrame([row]))
     loss = sum(row[k] for k in LOSSES)
-    bar.set_postfix_str(f"loss {loss:.3f}" + (f", quality {row['quality']:.2f}" if run.method.has_teacher else ""))
-    if callback: callback(row)
+    bar.set_postfix_str(
+        f"loss {loss:.3f}" + (f", quality {row['quality']:.2f}" if run.method.has_teacher else "")
+    )
+    if callback:
+        callback(row)
 
-def check_finite(run:Run, row:dict[str, Any]) -> None:
+
+def check_finite(run: Run, row: dict[str, Any]) -> None:
     "Stop before a broken state replaces a good one."
     if bad := [k for k in LOGGED if not math.isfinite(row[k])]:
-        raise UserError(f"{run.out}: {', '.join(bad)} is not a number any more at step {run.step}; lower lr or lengthen warmup and start again "
-                        "(the last saved state and checkpoint are whole)")
+        raise UserError(
+            f"{run.out}: {', '.join(bad)} is not a number any more at step {run.step}; lower lr or lengthen warmup and start again "
+            "(the last saved state and checkpoint are whole)"
+        )
 
-LOGGED = (*LOSSES, "quality", "lr", "seconds") # columns of history.csv besides step and phase
+
+LOGGED = (*LOSSES, "quality", "lr", "seconds")  # columns of history.csv besides step and phase
 
 # %% ../../nbs/25_trainer.ipynb #c024
-def take_step(run:Run, source:dict[str, Tensor], target:dict[str, Tensor]|None) -> None:
+def take_step(run: Run, source: dict[str, Tensor], target: dict[str, Tensor] | None) -> None:
     "One training step: gradients by the method, averaged over processes, then the optimiser."
     began, lr = time.perf_counter(), run.optimizer.param_groups[0]["lr"]
     run.optimizer.zero_grad(set_to_none=True)
@@ -299,74 +544,138 @@ def take_step(run:Run, source:dict[str, Tensor], target:dict[str, Tensor]|None) 
     run.optimizer.step()
     run.schedule.step()
     run.step += 1
-    for k, v in {**log, "lr": lr, "seconds": time.perf_counter() - began, "n": 1}.items(): run.since[k] = run.since.get(k, 0) + v
+    for k, v in {**log, "lr": lr, "seconds": time.perf_counter() - began, "n": 1}.items():
+        run.since[k] = run.since.get(k, 0) + v
 
-def train(recipe:Recipe|str,        # or the name of a preset
-          source:str|Path,         # labelled pictures
-          target:str|Path|None=None, # unlabelled pictures; not needed without adaptation
-          val:str|Path|None=None,  # labelled target pictures, for reporting only
-          out:str|Path="run",      # folder for everything that is written
-          classes:str|Path|None=None, # a classes.json; None: found beside the data
-          init:str|Path|None=None, # a checkpoint to start from
-          resume:bool=False,       # go on with what `out` holds
-          device:str="auto",       # "auto", "cpu", "cuda", "mps"
-          callback:Callable[[dict], Any]|None=None, # called with each row of history.csv
-          progress:bool=True       # a bar with loss, quality and time left
-         ) -> pd.DataFrame:        # history: a row for each logged step
+
+def train(
+    recipe: Recipe | str,  # or the name of a preset
+    source: str | Path,  # labelled pictures
+    target: str | Path | None = None,  # unlabelled pictures; not needed without adaptation
+    val: str | Path | None = None,  # labelled target pictures, for reporting only
+    out: str | Path = "run",  # folder for everything that is written
+    classes: str | Path | None = None,  # a classes.json; None: found beside the data
+    init: str | Path | None = None,  # a checkpoint to start from
+    resume: bool = False,  # go on with what `out` holds
+    device: str = "auto",  # "auto", "cpu", "cuda", "mps"
+    callback: Callable[[dict], Any] | None = None,  # called with each row of history.csv
+    progress: bool = True,  # a bar with loss, quality and time left
+) -> pd.DataFrame:  # history: a row for each logged step
     """Train a recipe; leaves `last.safetensors`, `history.csv`, `metrics.csv`, `recipe.json`, `resume/` and `pictures/` in `out`.
     Raises `UserError` for what the user can mend and `KeyboardInterrupt` after an orderly stop."""
-    if isinstance(recipe, str): recipe = find_recipe(recipe)
-    run = start(recipe, open_data(recipe, source, target, val, classes), out, init, resume, pick_device(device))
+    if isinstance(recipe, str):
+        recipe = find_recipe(recipe)
+    run = start(
+        recipe,
+        open_data(recipe, source, target, val, classes),
+        out,
+        init,
+        resume,
+        pick_device(device),
+    )
     r = run.recipe
-    sources, targets = source_batches(run.data, r, run.step), target_batches(run.data, r, max(0, run.step - r.source_steps)) if r.adapt else None
-    with StopRequest() as stop, tqdm(total=r.steps, initial=run.step, desc=run.out.name, unit="step", disable=not progress or _world()[0] > 0) as bar:
+    sources, targets = (
+        source_batches(run.data, r, run.step),
+        target_batches(run.data, r, max(0, run.step - r.source_steps)) if r.adapt else None,
+    )
+    with (
+        StopRequest() as stop,
+        tqdm(
+            total=r.steps,
+            initial=run.step,
+            desc=run.out.name,
+            unit="step",
+            disable=not progress or _world()[0] > 0,
+        ) as bar,
+    ):
         while run.step < r.steps and not stop.asked:
-            if r.adapt and run.step == r.source_steps: run.method = make_step(r, run.model, run.step)
-            take_step(run, _to(next(sources), run.device), _to(next(targets), run.device) if run.method.has_teacher else None)
+            if r.adapt and run.step == r.source_steps:
+                run.method = make_step(r, run.model, run.step)
+            take_step(
+                run,
+                _to(next(sources), run.device),
+                _to(next(targets), run.device) if run.method.has_teacher else None,
+            )
             bar.update()
-            if run.step % r.log_every == 0 or run.step == r.steps: note(run, bar, callback)
-            if run.step % r.eval_every == 0 or run.step == r.steps: score(run)
-            if (run.step % r.picture_every == 0 or run.step == r.steps) and not _world()[0]: save_pictures(run)
-            if run.step % r.save_every == 0: save_state(run)
+            if run.step % r.log_every == 0 or run.step == r.steps:
+                note(run, bar, callback)
+            if run.step % r.eval_every == 0 or run.step == r.steps:
+                score(run)
+            if (run.step % r.picture_every == 0 or run.step == r.steps) and not _world()[0]:
+                save_pictures(run)
+            if run.step % r.save_every == 0:
+                save_state(run)
     save_state(run)
-    if run.step < r.steps: raise KeyboardInterrupt(f"stopped at step {run.step} of {r.steps}; go on with --resume")
-    if not _world()[0]: save_result(run)
-    return pd.read_csv(run.out/"history.csv")
+    if run.step < r.steps:
+        raise KeyboardInterrupt(f"stopped at step {run.step} of {r.steps}; go on with --resume")
+    if not _world()[0]:
+        save_result(run)
+    return pd.read_csv(run.out / "history.csv")
 
 # %% ../../nbs/25_trainer.ipynb #c034
-VIEW_ORDER = ("context", "detail", "fused") # from what goes in to what comes out
+VIEW_ORDER = ("context", "detail", "fused")  # from what goes in to what comes out
 
-def compare(recipe:Recipe,
-            source:str|Path, target:str|Path, val:str|Path, # as for `train`
-            out:str|Path,    # `out/source_only` and `out/adapted` hold the two trainings
-            **how            # classes, device, callback, progress of `train`
-           ) -> pd.DataFrame: # (source-only, adapted) x (context, detail, fused): mIoU on `val` in percent
+
+def compare(
+    recipe: Recipe,
+    source: str | Path,
+    target: str | Path,
+    val: str | Path,  # as for `train`
+    out: str | Path,  # `out/source_only` and `out/adapted` hold the two trainings
+    **how,  # classes, device, callback, progress of `train`
+) -> pd.DataFrame:  # (source-only, adapted) x (context, detail, fused): mIoU on `val` in percent
     "Train both rows and return the scores of their last checkpoints; also in `out/table.csv`, with pictures in `out/pictures.jpg`."
     rows, out = {}, writable_folder(out)
     for name, r in (("source_only", source_only(recipe)), ("adapted", recipe)):
-        began = (out/name/"recipe.json").exists()
-        if began and json.loads((out/name/"recipe.json").read_text()) != recipe_dict(r): raise UserError(f"{out/name}: holds a training with other settings; choose another --out")
-        if not (out/name/"last.safetensors").exists(): train(r, source, target, val, out/name, resume=(out/name/"resume").exists(), **how)
-        scores = pd.read_csv(out/name/"metrics.csv").query("step == step.max()").set_index("class")
+        began = (out / name / "recipe.json").exists()
+        if began and json.loads((out / name / "recipe.json").read_text()) != recipe_dict(r):
+            raise UserError(
+                f"{out / name}: holds a training with other settings; choose another --out"
+            )
+        if not (out / name / "last.safetensors").exists():
+            train(
+                r, source, target, val, out / name, resume=(out / name / "resume").exists(), **how
+            )
+        scores = (
+            pd.read_csv(out / name / "metrics.csv").query("step == step.max()").set_index("class")
+        )
         rows[name.replace("_", "-")] = scores.loc["mIoU", list(VIEW_ORDER)]
     table = pd.DataFrame(rows).T.astype(float)
-    write_whole(out/"table.csv", lambda part: table.to_csv(part, float_format="%.2f"))
+    write_whole(out / "table.csv", lambda part: table.to_csv(part, float_format="%.2f"))
     compare_pictures(out, val, classes=how.get("classes"))
     return table
 
-def compare_pictures(out:str|Path, # of `compare`
-                     val:str|Path, # labelled target pictures
-                     n:int=3,      # how many of them, evenly spread
-                     classes:str|Path|None=None
-                    ) -> Path:     # `out/pictures.jpg`
+
+def compare_pictures(
+    out: str | Path,  # of `compare`
+    val: str | Path,  # labelled target pictures
+    n: int = 3,  # how many of them, evenly spread
+    classes: str | Path | None = None,
+) -> Path:  # `out/pictures.jpg`
     "Picture, truth, what source-only says, and everything the adapted network says: context, detail, attention, fused, error."
     dataset, out = open_folder(val, classes, labelled=True), Path(out)
-    (plain, _), (adapted, meta) = (load_checkpoint(out/name/"last.safetensors") for name in ("source_only", "adapted"))
+    (plain, _), (adapted, meta) = (
+        load_checkpoint(out / name / "last.safetensors") for name in ("source_only", "adapted")
+    )
     how, rows = how_to_look(recipe_from_dict(meta["recipe"])), []
-    for i in range(0, len(dataset), max(1, len(dataset)//n))[:n]:
+    for i in range(0, len(dataset), max(1, len(dataset) // n))[:n]:
         s = dataset[i]
-        all_panels = panels(s["image"], predict(adapted, s["image"], **how), dataset.classes, s["label"], width=320)
-        baseline = panels(s["image"], predict(plain, s["image"], **how), dataset.classes, width=320)["fused"]
-        rows.append({"picture": all_panels.pop("picture"), "truth": all_panels.pop("truth"), "source-only": baseline, **all_panels})
-    write_whole(out/"pictures.jpg", lambda part: part.write_bytes(encode(grid_image(rows, dataset.classes, width=1920))))
-    return out/"pictures.jpg"
+        all_panels = panels(
+            s["image"], predict(adapted, s["image"], **how), dataset.classes, s["label"], width=320
+        )
+        baseline = panels(
+            s["image"], predict(plain, s["image"], **how), dataset.classes, width=320
+        )["fused"]
+        rows.append(
+            {
+                "picture": all_panels.pop("picture"),
+                "truth": all_panels.pop("truth"),
+                "source-only": baseline,
+                **all_panels,
+            }
+        )
+    write_whole(
+        out / "pictures.jpg",
+        lambda part: part.write_bytes(encode(grid_image(rows, dataset.classes, width=1920))),
+    )
+    return out / "pictures.jpg"

@@ -8,55 +8,84 @@ __all__ = ['draw_classes', 'class_masks', 'class_mix', 'draw_jitter', 'draw_blur
 # %% ../../nbs/15_class_mix.ipynb #c003
 from collections.abc import Sequence
 from typing import Literal
-import numpy as np, torch
+
+import numpy as np
+import torch
 from torch import Tensor
+
 from ..data.transforms import ColorJitter, gaussian_blur
 
 # %% ../../nbs/15_class_mix.ipynb #c007
-def draw_classes(label:Tensor, # (B,H,W) source labels, class indices and 255
-                 rng:np.random.Generator, # or a `RandomState`
-                 of:Literal["batch","picture"]="batch" # draw from the classes of the batch, as published, or of each picture
-                ) -> list[list[int]]: # for each picture the classes to paste
+def draw_classes(
+    label: Tensor,  # (B,H,W) source labels, class indices and 255
+    rng: np.random.Generator,  # or a `RandomState`
+    of: Literal[
+        "batch", "picture"
+    ] = "batch",  # draw from the classes of the batch, as published, or of each picture
+) -> list[list[int]]:  # for each picture the classes to paste
     "Half of the classes that occur, rounded up (ClassMix). Raises `ValueError` for another `of`."
-    if of not in ("batch", "picture"): raise ValueError(f"draw classes of {of!r}: choose batch or picture")
-    there = [label.unique().tolist()]*len(label) if of == "batch" else [y.unique().tolist() for y in label]
-    return [rng.choice(classes, (len(classes)+1)//2, replace=False).tolist() for classes in there]
+    if of not in ("batch", "picture"):
+        raise ValueError(f"draw classes of {of!r}: choose batch or picture")
+    there = (
+        [label.unique().tolist()] * len(label)
+        if of == "batch"
+        else [y.unique().tolist() for y in label]
+    )
+    return [
+        rng.choice(classes, (len(classes) + 1) // 2, replace=False).tolist() for classes in there
+    ]
 
 # %% ../../nbs/15_class_mix.ipynb #c013
-def class_masks(label:Tensor, # (B,H,W) source labels
-                classes:Sequence[Sequence[int]] # for each picture the classes to paste
-               ) -> Tensor:   # (B,1,H,W) bool
+def class_masks(
+    label: Tensor,  # (B,H,W) source labels
+    classes: Sequence[Sequence[int]],  # for each picture the classes to paste
+) -> Tensor:  # (B,1,H,W) bool
     "True where a pixel has one of the drawn classes (ClassMix, $M$)."
-    return torch.stack([torch.isin(y, torch.as_tensor(c, device=y.device).to(y.dtype)) for y, c in zip(label, classes)])[:,None]
+    return torch.stack(
+        [
+            torch.isin(y, torch.as_tensor(c, device=y.device).to(y.dtype))
+            for y, c in zip(label, classes)
+        ]
+    )[:, None]
 
-def class_mix(mask:Tensor,   # (B,1,H,W) bool, True: source
-              source:Tensor, # (B,C,H,W) pictures, or (B,H,W) labels or weights
-              target:Tensor  # like `source`
-             ) -> Tensor:    # like `source`
+
+def class_mix(
+    mask: Tensor,  # (B,1,H,W) bool, True: source
+    source: Tensor,  # (B,C,H,W) pictures, or (B,H,W) labels or weights
+    target: Tensor,  # like `source`
+) -> Tensor:  # like `source`
     "Source where the mask says so, else target (ClassMix, $x_M$ and $y_M$)."
-    return torch.where(mask if source.ndim == 4 else mask[:,0], source, target)
+    return torch.where(mask if source.ndim == 4 else mask[:, 0], source, target)
 
 # %% ../../nbs/15_class_mix.ipynb #c018
-def draw_jitter(n:int, # pictures
-                rng:np.random.Generator,
-                probability:float=0.8, # of any jitter in this step
-                strength:float=0.2 # of brightness, contrast, saturation and hue
-               ) -> list[ColorJitter]|None: # one for each picture; None: no jitter
+def draw_jitter(
+    n: int,  # pictures
+    rng: np.random.Generator,
+    probability: float = 0.8,  # of any jitter in this step
+    strength: float = 0.2,  # of brightness, contrast, saturation and hue
+) -> list[ColorJitter] | None:  # one for each picture; None: no jitter
     "Colour jitter for a batch, or none (DACS)."
-    return [ColorJitter.draw(rng, strength) for _ in range(n)] if rng.uniform() < probability else None
+    return (
+        [ColorJitter.draw(rng, strength) for _ in range(n)] if rng.uniform() < probability else None
+    )
 
-def draw_blur(n:int, # pictures
-              rng:np.random.Generator,
-              probability:float=0.5, # of any blur in this step
-              sigma:tuple[float,float]=(0.15, 1.15) # pixels
-             ) -> list[float]|None: # one sigma for each picture; None: no blur
+
+def draw_blur(
+    n: int,  # pictures
+    rng: np.random.Generator,
+    probability: float = 0.5,  # of any blur in this step
+    sigma: tuple[float, float] = (0.15, 1.15),  # pixels
+) -> list[float] | None:  # one sigma for each picture; None: no blur
     "Strengths of a Gaussian blur for a batch, or none (DACS)."
     return [float(rng.uniform(*sigma)) for _ in range(n)] if rng.uniform() < probability else None
 
-def strong_augmentation(images:Tensor, # (B,3,H,W) in [0,1]
-                        jitter:Sequence[ColorJitter]|None=None,
-                        blur:Sequence[float]|None=None # sigma of each picture, in pixels
-                       ) -> Tensor: # (B,3,H,W) in [0,1]
+
+def strong_augmentation(
+    images: Tensor,  # (B,3,H,W) in [0,1]
+    jitter: Sequence[ColorJitter] | None = None,
+    blur: Sequence[float] | None = None,  # sigma of each picture, in pixels
+) -> Tensor:  # (B,3,H,W) in [0,1]
     "Colour jitter, then blur (DACS)."
-    if jitter: images = torch.stack([f(x) for f, x in zip(jitter, images)])
+    if jitter:
+        images = torch.stack([f(x) for f, x in zip(jitter, images)])
     return torch.stack([gaussian_blur(x, s) for s, x in zip(blur, images)]) if blur else images

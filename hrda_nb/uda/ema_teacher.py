@@ -10,53 +10,82 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
 # %% ../../nbs/13_ema_teacher.ipynb #c006
-def ema_alpha(t:int, # number of the training step, from 0
-              alpha:float=0.999 # the limit
-             ) -> float: # in [0, alpha]
+def ema_alpha(
+    t: int,  # number of the training step, from 0
+    alpha: float = 0.999,  # the limit
+) -> float:  # in [0, alpha]
     "Share of the old teacher in step `t` (Mean Teacher; DACS)."
-    return min(1 - 1/(t+1), alpha)
+    return min(1 - 1 / (t + 1), alpha)
 
 # %% ../../nbs/13_ema_teacher.ipynb #c012
 @torch.no_grad()
-def ema_update(teacher:nn.Module, # changed in place
-               student:nn.Module, # of the same architecture
-               alpha:float, # share of the old teacher, in [0,1]
-               buffers:bool=False # BatchNorm's averages too; published: they stay the teacher's own
-              ) -> None:
+def ema_update(
+    teacher: nn.Module,  # changed in place
+    student: nn.Module,  # of the same architecture
+    alpha: float,  # share of the old teacher, in [0,1]
+    buffers: bool = False,  # BatchNorm's averages too; published: they stay the teacher's own
+) -> None:
     "Move the teacher's parameters towards the student's (DAFormer, EMA)."
-    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1-alpha)
-    if not buffers: return
-    for ours, theirs in zip(teacher.buffers(), student.buffers()): ours.lerp_(theirs, 1-alpha) if ours.is_floating_point() else ours.copy_(theirs)
+    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - alpha)
+    if not buffers:
+        return
+    for ours, theirs in zip(teacher.buffers(), student.buffers()):
+        ours.lerp_(theirs, 1 - alpha) if ours.is_floating_point() else ours.copy_(theirs)
 
-def make_teacher(student:nn.Module) -> nn.Module:
+
+def make_teacher(student: nn.Module) -> nn.Module:
     "A copy of the student that no gradient reaches."
     return copy.deepcopy(student).requires_grad_(False)
 
 # %% ../../nbs/13_ema_teacher.ipynb #c017
-BatchNormMode = Literal["batch", "student", "target"] # what the teacher's BatchNorm normalises with
+BatchNormMode = Literal[
+    "batch", "student", "target"
+]  # what the teacher's BatchNorm normalises with
 
-def teacher_mode(teacher:nn.Module,
-                 batch_norm:BatchNormMode="batch" # "batch" as published
-                ) -> nn.Module: # the same teacher
+
+def teacher_mode(
+    teacher: nn.Module,
+    batch_norm: BatchNormMode = "batch",  # "batch" as published
+) -> nn.Module:  # the same teacher
     "Nothing random, no dropout, no drop path (DACS); BatchNorm with the batch's statistics or with running averages."
     teacher.train(batch_norm == "batch")
     for m in teacher.modules():
-        if "Drop" in type(m).__name__ or "StochasticDepth" in type(m).__name__: m.eval()
+        if "Drop" in type(m).__name__ or "StochasticDepth" in type(m).__name__:
+            m.eval()
     return teacher
 
+
 @contextmanager
-def folding(teacher:nn.Module,
-            momentum:float # share of the new batch in the running averages, in [0,1]; 0: they stay as they are
-           ) -> Iterator[nn.Module]:
+def folding(
+    teacher: nn.Module,
+    momentum: float,  # share of the new batch in the running averages, in [0,1]; 0: they stay as they are
+) -> Iterator[nn.Module]:
     "Let every BatchNorm, though in evaluation mode, move its running averages towards the pictures it sees."
-    def fold(norm:nn.BatchNorm2d, inputs:tuple[Tensor]) -> None: # training mode moves the averages; its result is not used
-        batch_norm(inputs[0].detach(), norm.running_mean, norm.running_var, training=True, momentum=momentum)
-    hooks = [m.register_forward_pre_hook(fold) for m in teacher.modules() if momentum and isinstance(m, nn.BatchNorm2d)]
-    try: yield teacher
+
+    def fold(
+        norm: nn.BatchNorm2d, inputs: tuple[Tensor]
+    ) -> None:  # training mode moves the averages; its result is not used
+        batch_norm(
+            inputs[0].detach(),
+            norm.running_mean,
+            norm.running_var,
+            training=True,
+            momentum=momentum,
+        )
+
+    hooks = [
+        m.register_forward_pre_hook(fold)
+        for m in teacher.modules()
+        if momentum and isinstance(m, nn.BatchNorm2d)
+    ]
+    try:
+        yield teacher
     finally:
-        for h in hooks: h.remove()
+        for h in hooks:
+            h.remove()

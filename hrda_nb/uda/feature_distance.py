@@ -7,50 +7,63 @@ __all__ = ['small_label', 'thing_mask', 'feature_distance', 'imagenet_distance']
 
 # %% ../../nbs/16_feature_distance.ipynb #c003
 from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 # %% ../../nbs/16_feature_distance.ipynb #c007
-def small_label(label:Tensor, # (B,H,W) class index, or `ignore_index`
-                size:tuple[int,int], # (h,w) of the feature map
-                min_ratio:float=0.75, # r: share of a cell that its class must fill
-                num_classes:int=19,
-                ignore_index:int=255
-               ) -> Tensor: # (B,h,w) int64: class index, or `ignore_index`
+def small_label(
+    label: Tensor,  # (B,H,W) class index, or `ignore_index`
+    size: tuple[int, int],  # (h,w) of the feature map
+    min_ratio: float = 0.75,  # r: share of a cell that its class must fill
+    num_classes: int = 19,
+    ignore_index: int = 255,
+) -> Tensor:  # (B,h,w) int64: class index, or `ignore_index`
     "The class that fills each cell of a feature map (DAFormer, $y_{S,small}$)."
     ids = [*range(num_classes), ignore_index]
-    shares = torch.stack([F.adaptive_avg_pool2d((label == c).float(), size) for c in ids], 1) # (B,K+1,h,w)
-    share, best = shares.max(1) # (B,h,w)
+    shares = torch.stack(
+        [F.adaptive_avg_pool2d((label == c).float(), size) for c in ids], 1
+    )  # (B,K+1,h,w)
+    share, best = shares.max(1)  # (B,h,w)
     return best.masked_fill((share < min_ratio) | (best == num_classes), ignore_index)
 
-def thing_mask(small:Tensor, # (B,h,w) from `small_label`
-               things:Sequence[int] # class indices that ImageNet knows
-              ) -> Tensor: # (B,h,w) bool
+
+def thing_mask(
+    small: Tensor,  # (B,h,w) from `small_label`
+    things: Sequence[int],  # class indices that ImageNet knows
+) -> Tensor:  # (B,h,w) bool
     "Cells that show a thing (DAFormer, $M_{things}$)."
     return torch.isin(small, torch.tensor(list(things), device=small.device, dtype=small.dtype))
 
 # %% ../../nbs/16_feature_distance.ipynb #c016
-def feature_distance(features:Tensor, # (B,C,h,w) of the student
-                     imagenet_features:Tensor, # (B,C,h,w) of the encoder as ImageNet left it
-                     mask:Tensor # (B,h,w) bool
-                    ) -> Tensor: # scalar, float32 at least; 0 with zero gradient where no cell is masked
+def feature_distance(
+    features: Tensor,  # (B,C,h,w) of the student
+    imagenet_features: Tensor,  # (B,C,h,w) of the encoder as ImageNet left it
+    mask: Tensor,  # (B,h,w) bool
+) -> Tensor:  # scalar, float32 at least; 0 with zero gradient where no cell is masked
     "Mean length of the difference over the masked cells of the batch (DAFormer, $d$ and $L_{FD}$)."
-    difference = (imagenet_features-features).to(torch.promote_types(features.dtype, torch.float32))
-    distance = torch.linalg.vector_norm(difference, dim=1) # (B,h,w)
-    return (distance*mask).sum()/mask.sum().clamp(min=1)
+    difference = (imagenet_features - features).to(
+        torch.promote_types(features.dtype, torch.float32)
+    )
+    distance = torch.linalg.vector_norm(difference, dim=1)  # (B,h,w)
+    return (distance * mask).sum() / mask.sum().clamp(min=1)
 
 # %% ../../nbs/16_feature_distance.ipynb #c024
-def imagenet_distance(features:Tensor, # (B,C,h,w) of the student's last encoder stage
-                      view:Tensor,     # (B,3,H,W) in [0,1], the pictures as that encoder saw them
-                      label:Tensor,    # (B,H',W') of any size
-                      encoder:nn.Module, # as ImageNet left it
-                      things:Sequence[int], # class indices
-                      min_ratio:float=0.75, # r
-                      num_classes:int=19,
-                      ignore_index:int=255
-                     ) -> tuple[Tensor, Tensor]: # distance (scalar) and mask (B,h,w) bool
+def imagenet_distance(
+    features: Tensor,  # (B,C,h,w) of the student's last encoder stage
+    view: Tensor,  # (B,3,H,W) in [0,1], the pictures as that encoder saw them
+    label: Tensor,  # (B,H',W') of any size
+    encoder: nn.Module,  # as ImageNet left it
+    things: Sequence[int],  # class indices
+    min_ratio: float = 0.75,  # r
+    num_classes: int = 19,
+    ignore_index: int = 255,
+) -> tuple[Tensor, Tensor]:  # distance (scalar) and mask (B,h,w) bool
     "Thing-class feature distance of a batch, without the factor $\\lambda_{FD}$ (DAFormer, $L_{FD}$)."
-    with torch.no_grad(): wanted = encoder(view)[-1]
-    mask = thing_mask(small_label(label, wanted.shape[-2:], min_ratio, num_classes, ignore_index), things)
+    with torch.no_grad():
+        wanted = encoder(view)[-1]
+    mask = thing_mask(
+        small_label(label, wanted.shape[-2:], min_ratio, num_classes, ignore_index), things
+    )
     return feature_distance(features, wanted, mask), mask

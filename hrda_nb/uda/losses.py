@@ -7,52 +7,73 @@ __all__ = ['pixel_cross_entropy', 'class_weights', 'label_weights', 'segmentatio
 
 # %% ../../nbs/12_losses.ipynb #c003
 from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
 from ..models.crops import Box, crop, resize
 from ..models.hrda import Output
 
 # %% ../../nbs/12_losses.ipynb #c009
-def pixel_cross_entropy(logits:Tensor, # (B,K,H,W), at the size of `label`
-                        label:Tensor,  # (B,H,W) class index, or `ignore_index`
-                        weight:Tensor|None=None, # (B,H,W) in [0,1], what each pixel counts; None: 1
-                        ignore_index:int=255 # pixels with this label cost nothing
-                       ) -> Tensor: # scalar, float32 at least
+def pixel_cross_entropy(
+    logits: Tensor,  # (B,K,H,W), at the size of `label`
+    label: Tensor,  # (B,H,W) class index, or `ignore_index`
+    weight: Tensor | None = None,  # (B,H,W) in [0,1], what each pixel counts; None: 1
+    ignore_index: int = 255,  # pixels with this label cost nothing
+) -> Tensor:  # scalar, float32 at least
     "Weighted cross entropy, averaged over all pixels, ignored ones included (HRDA, $L_{ce}$)."
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) # half precision ends here
-    ce = F.cross_entropy(logits, label.long(), ignore_index=ignore_index, reduction="none") # (B,H,W)
-    return (ce if weight is None else ce*weight.to(ce)).mean()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # half precision ends here
+    ce = F.cross_entropy(
+        logits, label.long(), ignore_index=ignore_index, reduction="none"
+    )  # (B,H,W)
+    return (ce if weight is None else ce * weight.to(ce)).mean()
 
 # %% ../../nbs/12_losses.ipynb #c014
-def class_weights(frequency:Tensor, # (K,) share of each class in the source labels, sums to 1
-                  power:float=0.5,  # gamma: 0 counts pixels alike, 1 counts classes alike
-                  cap:float=10.     # largest weight
-                 ) -> Tensor:       # (K,) mean over pixels 1 before the cap
+def class_weights(
+    frequency: Tensor,  # (K,) share of each class in the source labels, sums to 1
+    power: float = 0.5,  # gamma: 0 counts pixels alike, 1 counts classes alike
+    cap: float = 10.0,  # largest weight
+) -> Tensor:  # (K,) mean over pixels 1 before the cap
     "How much a pixel of each class counts."
-    weight = (frequency + 1e-4)**-power
-    return (weight/(weight*frequency).sum()).clamp(max=cap)
+    weight = (frequency + 1e-4) ** -power
+    return (weight / (weight * frequency).sum()).clamp(max=cap)
 
-def label_weights(label:Tensor, # (B,H,W) class index; 255 gets weight 1, which the loss ignores
-                  weights:Sequence[float]|None # (K,) of each class; None: all 1
-                 ) -> Tensor|None: # (B,H,W)
+
+def label_weights(
+    label: Tensor,  # (B,H,W) class index; 255 gets weight 1, which the loss ignores
+    weights: Sequence[float] | None,  # (K,) of each class; None: all 1
+) -> Tensor | None:  # (B,H,W)
     "The class weight of every pixel, None if there are none."
-    if weights is None: return None
+    if weights is None:
+        return None
     table = torch.ones(256, device=label.device)
-    table[:len(weights)] = torch.as_tensor(weights, device=label.device)
+    table[: len(weights)] = torch.as_tensor(weights, device=label.device)
     return table[label.long()]
 
 # %% ../../nbs/12_losses.ipynb #c019
-def segmentation_losses(out:Output,   # of a model in training
-                        label:Tensor, # (B,H,W) class index at picture size
-                        weight:Tensor|None=None, # (B,H,W) in [0,1]
-                        detail_box:Box|None=None, # where the detail crop lies, in picture pixels; None: everywhere
-                        detail_weight:float=0.1, # lambda_d
-                        ignore_index:int=255
-                       ) -> tuple[Tensor, Tensor]: # fused and detail loss, already weighted; their sum is the loss
+def segmentation_losses(
+    out: Output,  # of a model in training
+    label: Tensor,  # (B,H,W) class index at picture size
+    weight: Tensor | None = None,  # (B,H,W) in [0,1]
+    detail_box: Box
+    | None = None,  # where the detail crop lies, in picture pixels; None: everywhere
+    detail_weight: float = 0.1,  # lambda_d
+    ignore_index: int = 255,
+) -> tuple[Tensor, Tensor]:  # fused and detail loss, already weighted; their sum is the loss
     "HRDA's two losses; of a network without detail branch its loss and 0 (HRDA, $L_{HRDA}$; DAFormer, $L_S$ and $L_T$)."
-    if out.detail is None: detail_weight = 0.
-    fused = (1-detail_weight)*pixel_cross_entropy(out.upsampled("fused"), label, weight, ignore_index)
-    if not detail_weight: return fused, fused.new_zeros(())
-    if detail_box: label, weight = crop(label, detail_box), None if weight is None else crop(weight, detail_box)
-    return fused, detail_weight*pixel_cross_entropy(resize(out.detail, label.shape[-2:]), label, weight, ignore_index)
+    if out.detail is None:
+        detail_weight = 0.0
+    fused = (1 - detail_weight) * pixel_cross_entropy(
+        out.upsampled("fused"), label, weight, ignore_index
+    )
+    if not detail_weight:
+        return fused, fused.new_zeros(())
+    if detail_box:
+        label, weight = (
+            crop(label, detail_box),
+            None if weight is None else crop(weight, detail_box),
+        )
+    return fused, detail_weight * pixel_cross_entropy(
+        resize(out.detail, label.shape[-2:]), label, weight, ignore_index
+    )

@@ -7,67 +7,99 @@ __all__ = ['QualityOf', 'pseudo_labels', 'quality', 'pseudo_weight', 'ClassThres
 
 # %% ../../nbs/14_pseudo_labels.ipynb #c003
 from typing import Literal
+
 import torch
 from torch import Tensor
 
 # %% ../../nbs/14_pseudo_labels.ipynb #c007
-def pseudo_labels(logits:Tensor # (B,K,H,W) of the teacher, at picture size
-                 ) -> tuple[Tensor, Tensor]: # label (B,H,W) int64 and confidence (B,H,W) in [1/K,1]
+def pseudo_labels(
+    logits: Tensor,  # (B,K,H,W) of the teacher, at picture size
+) -> tuple[Tensor, Tensor]:  # label (B,H,W) int64 and confidence (B,H,W) in [1/K,1]
     "The most likely class of each pixel, and its probability (DAFormer, $p_T$)."
-    confidence, label = logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
+    confidence, label = (
+        logits.to(torch.promote_types(logits.dtype, torch.float32)).softmax(1).max(1)
+    )
     return label, confidence
 
-def quality(confidence:Tensor, # (B,H,W) in [0,1]
-            threshold:float=0.968 # tau
-           ) -> Tensor: # (B,) in [0,1]
+
+def quality(
+    confidence: Tensor,  # (B,H,W) in [0,1]
+    threshold: float = 0.968,  # tau
+) -> Tensor:  # (B,) in [0,1]
     "The share of confident pixels in each picture; `threshold` itself is confident (DAFormer, $q_T$)."
     return (confidence >= threshold).to(confidence.dtype).mean((1, 2))
 
 # %% ../../nbs/14_pseudo_labels.ipynb #c011
 QualityOf = Literal["batch", "picture", "pixel", "confidence", "class"]
 
-def pseudo_weight(confidence:Tensor, # (B,H,W) in [0,1]
-                  threshold:float=0.968, # tau
-                  of:QualityOf="batch" # one q for the batch, as published; for each picture (papers); 0 or 1 for each pixel; or the confidence itself
-                 ) -> Tensor: # (B,H,W) in [0,1], never a view of `confidence`
+
+def pseudo_weight(
+    confidence: Tensor,  # (B,H,W) in [0,1]
+    threshold: float = 0.968,  # tau
+    of: QualityOf = "batch",  # one q for the batch, as published; for each picture (papers); 0 or 1 for each pixel; or the confidence itself
+) -> Tensor:  # (B,H,W) in [0,1], never a view of `confidence`
     "What each pseudo-labelled pixel counts in the loss (DAFormer, $q_T$). Raises `ValueError` for another `of`."
-    if of == "confidence": return confidence.clone()
-    if of == "pixel": return (confidence >= threshold).to(confidence.dtype)
-    if of not in ("batch", "picture"): raise ValueError(f"quality of {of!r}: choose batch, picture, pixel or confidence")
-    q = quality(confidence, threshold)[:,None,None] # (B,1,1)
+    if of == "confidence":
+        return confidence.clone()
+    if of == "pixel":
+        return (confidence >= threshold).to(confidence.dtype)
+    if of not in ("batch", "picture"):
+        raise ValueError(f"quality of {of!r}: choose batch, picture, pixel or confidence")
+    q = quality(confidence, threshold)[:, None, None]  # (B,1,1)
     return (q if of == "picture" else q.mean()).expand_as(confidence).clone()
 
 # %% ../../nbs/14_pseudo_labels.ipynb #c014
 class ClassThresholds:
     "For each class the confidence that a share of the pixels labelled so reaches, as a running average over batches (CBST, eq. 8)."
-    def __init__(self, num_classes:int, # K
-                 share:float=0.6,    # of the pixels of each class to trust, in (0,1]
-                 start:float=0.8,    # threshold of every class before it was seen
-                 memory:float=0.95,  # share of the old value with each batch
-                 most:int=20_000):   # pixels of a class to measure on
-        if not 0 < share <= 1: raise ValueError(f"share {share}: choose a number above 0, up to 1")
-        self.values, self.share, self.memory, self.most = torch.full((num_classes,), start), share, memory, most
-    def update(self, label:Tensor,   # (B,H,W) class indices
-               confidence:Tensor     # (B,H,W) in [0,1]
-              ) -> None:
+
+    def __init__(
+        self,
+        num_classes: int,  # K
+        share: float = 0.6,  # of the pixels of each class to trust, in (0,1]
+        start: float = 0.8,  # threshold of every class before it was seen
+        memory: float = 0.95,  # share of the old value with each batch
+        most: int = 20_000,
+    ):  # pixels of a class to measure on
+        if not 0 < share <= 1:
+            raise ValueError(f"share {share}: choose a number above 0, up to 1")
+        self.values, self.share, self.memory, self.most = (
+            torch.full((num_classes,), start),
+            share,
+            memory,
+            most,
+        )
+
+    def update(
+        self,
+        label: Tensor,  # (B,H,W) class indices
+        confidence: Tensor,  # (B,H,W) in [0,1]
+    ) -> None:
         "Follow the classes that a batch shows in more than 20 pixels."
         for k, pixels in ((k, confidence[label == k]) for k in range(len(self.values))):
-            if len(pixels) <= 20: continue
-            seen = pixels[::-(-len(pixels)//self.most)].float().quantile(1-self.share)
-            self.values[k] = self.memory*self.values[k] + (1-self.memory)*seen.cpu()
-    def weight(self, label:Tensor, confidence:Tensor, # (B,H,W)
-               threshold:float=0.   # no pixel below this counts, whatever its class
-              ) -> Tensor:          # (B,H,W) 0 or 1
+            if len(pixels) <= 20:
+                continue
+            seen = pixels[:: -(-len(pixels) // self.most)].float().quantile(1 - self.share)
+            self.values[k] = self.memory * self.values[k] + (1 - self.memory) * seen.cpu()
+
+    def weight(
+        self,
+        label: Tensor,
+        confidence: Tensor,  # (B,H,W)
+        threshold: float = 0.0,  # no pixel below this counts, whatever its class
+    ) -> Tensor:  # (B,H,W) 0 or 1
         "One where a pixel is among the best of its class."
-        return (confidence >= self.values.to(confidence).clamp(min=threshold)[label]).to(confidence.dtype)
+        return (confidence >= self.values.to(confidence).clamp(min=threshold)[label]).to(
+            confidence.dtype
+        )
 
 # %% ../../nbs/14_pseudo_labels.ipynb #c017
-def without_margins(weight:Tensor, # (B,H,W)
-                    valid:Tensor|None=None, # (B,H,W) bool or 0/1: where a pseudo-label may count
-                    top:int=0,   # rows of every crop that do not count (DAFormer: 15)
-                    bottom:int=0 # (DAFormer: 120)
-                   ) -> Tensor:  # (B,H,W)
+def without_margins(
+    weight: Tensor,  # (B,H,W)
+    valid: Tensor | None = None,  # (B,H,W) bool or 0/1: where a pseudo-label may count
+    top: int = 0,  # rows of every crop that do not count (DAFormer: 15)
+    bottom: int = 0,  # (DAFormer: 120)
+) -> Tensor:  # (B,H,W)
     "The weight with zeros in the margins (DAFormer; HRDA, implementation details)."
-    rows = torch.arange(weight.shape[1], device=weight.device)[:,None] # (H,1)
-    weight = weight*((rows >= top) & (rows < weight.shape[1]-bottom))
-    return weight if valid is None else weight*valid.reshape(weight.shape)
+    rows = torch.arange(weight.shape[1], device=weight.device)[:, None]  # (H,1)
+    weight = weight * ((rows >= top) & (rows < weight.shape[1] - bottom))
+    return weight if valid is None else weight * valid.reshape(weight.shape)

@@ -12,191 +12,372 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
-import numpy as np, torch
+
+import numpy as np
+import torch
 from torch import Tensor, nn
+
 from ..data.labels import UserError
 from ..data.transforms import ColorJitter
 from ..models.crops import Box, context_view, crop, random_box
-from .class_mix import class_masks, class_mix, draw_blur, draw_classes, draw_jitter, strong_augmentation
-from .ema_teacher import BatchNormMode, ema_alpha, ema_update, folding, make_teacher, teacher_mode
+from hrda_nb.uda.class_mix import (
+    class_masks,
+    class_mix,
+    draw_blur,
+    draw_classes,
+    draw_jitter,
+    strong_augmentation,
+)
+from hrda_nb.uda.ema_teacher import (
+    BatchNormMode,
+    ema_alpha,
+    ema_update,
+    folding,
+    make_teacher,
+    teacher_mode,
+)
 from .feature_distance import imagenet_distance
 from .losses import label_weights, segmentation_losses
-from .pseudo_labels import ClassThresholds, QualityOf, pseudo_labels, pseudo_weight, quality, without_margins
+from hrda_nb.uda.pseudo_labels import (
+    ClassThresholds,
+    QualityOf,
+    pseudo_labels,
+    pseudo_weight,
+    quality,
+    without_margins,
+)
 
 # %% ../../nbs/19_self_training.ipynb #c007
 @dataclass
 class SelfTrainingConfig:
     "Settings of a training step: the published values of HRDA (GTA to Cityscapes); where the papers say otherwise, a comment says so."
-    num_classes:int = 19
-    ignore_index:int = 255
-    detail_weight:float = 0.1     # lambda_d: share of the detail loss
-    exact_boxes:bool = False      # detail boxes: True: the last offset can be drawn too (papers)
-    box_divisible:int|None = None # offsets of detail boxes divide by this; None: as the network asks (published: always 8)
-    alpha:float = 0.999           # EMA: share of the old teacher, once 1/(1-alpha) steps are done
-    teacher_batch_norm:BatchNormMode = "batch" # the teacher normalises with the "batch" (published), an EMA of the "student"'s averages, or running averages of the "target"
-    teacher_overlap:bool = True   # the teacher's detail windows overlap; False: side by side, half the time
-    teacher_autocast:Literal["bfloat16","float16"]|None = None # precision of the teacher's pass alone
-    threshold:float = 0.968       # tau: a pixel is confident from this probability on
-    quality_of:QualityOf = "batch" # what a pseudo-label counts: share of confident pixels in the "batch" or the "picture" (papers); 0/1 for each "pixel"; its "confidence"; "class": 0/1, the best of each class
-    class_share:float = 0.6       # with quality_of "class": which share of the pixels of a class to trust, if they are confident too
-    ignore_top:int = 0            # rows of every target crop without pseudo-labels (DAFormer: 15); HRDA: the target's `valid`
-    ignore_bottom:int = 0         # (DAFormer: 120)
-    classes_of:Literal["batch","picture"] = "batch" # ClassMix draws from the classes of the batch or of the picture (papers)
-    jitter_probability:float = 0.8 # of colour jitter, once a step for the whole batch
-    jitter_strength:float = 0.2   # of brightness, contrast, saturation and hue
-    blur_probability:float = 0.5  # of Gaussian blur, once a step for the whole batch
-    blur_sigma:tuple[float,float] = (0.15, 1.15) # pixels
-    mixed_weight:float = 1.0      # of the loss on mixed pictures
-    class_weights:tuple[float,...]|None = None # what labelled pixels of each class count (pseudo-labels: their weight alone); None: 1 (published)
-    feature_distance_weight:float = 0.005 # lambda_FD
-    feature_distance_of:Literal["context","both"] = "context" # "both": of the detail crop too, summed (published where both crops have one size)
-    things:tuple[int,...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18) # classes that ImageNet knows
-    thing_ratio:float = 0.75      # r: share of a feature cell that its class must fill
-    one_backward:bool = False     # True: one backward of all losses instead of two; needs the memory of both
-    autocast:Literal["bfloat16","float16"]|None = None # precision of the forward passes; losses stay float32
-    seed:int = 0                  # of all that is drawn in the steps
+
+    num_classes: int = 19
+    ignore_index: int = 255
+    detail_weight: float = 0.1  # lambda_d: share of the detail loss
+    exact_boxes: bool = False  # detail boxes: True: the last offset can be drawn too (papers)
+    box_divisible: int | None = (
+        None  # offsets of detail boxes divide by this; None: as the network asks (published: always 8)
+    )
+    alpha: float = 0.999  # EMA: share of the old teacher, once 1/(1-alpha) steps are done
+    teacher_batch_norm: BatchNormMode = "batch"  # the teacher normalises with the "batch" (published), an EMA of the "student"'s averages, or running averages of the "target"
+    teacher_overlap: bool = (
+        True  # the teacher's detail windows overlap; False: side by side, half the time
+    )
+    teacher_autocast: Literal["bfloat16", "float16"] | None = (
+        None  # precision of the teacher's pass alone
+    )
+    threshold: float = 0.968  # tau: a pixel is confident from this probability on
+    quality_of: QualityOf = "batch"  # what a pseudo-label counts: share of confident pixels in the "batch" or the "picture" (papers); 0/1 for each "pixel"; its "confidence"; "class": 0/1, the best of each class
+    class_share: float = 0.6  # with quality_of "class": which share of the pixels of a class to trust, if they are confident too
+    ignore_top: int = 0  # rows of every target crop without pseudo-labels (DAFormer: 15); HRDA: the target's `valid`
+    ignore_bottom: int = 0  # (DAFormer: 120)
+    classes_of: Literal["batch", "picture"] = (
+        "batch"  # ClassMix draws from the classes of the batch or of the picture (papers)
+    )
+    jitter_probability: float = 0.8  # of colour jitter, once a step for the whole batch
+    jitter_strength: float = 0.2  # of brightness, contrast, saturation and hue
+    blur_probability: float = 0.5  # of Gaussian blur, once a step for the whole batch
+    blur_sigma: tuple[float, float] = (0.15, 1.15)  # pixels
+    mixed_weight: float = 1.0  # of the loss on mixed pictures
+    class_weights: tuple[float, ...] | None = (
+        None  # what labelled pixels of each class count (pseudo-labels: their weight alone); None: 1 (published)
+    )
+    feature_distance_weight: float = 0.005  # lambda_FD
+    feature_distance_of: Literal["context", "both"] = (
+        "context"  # "both": of the detail crop too, summed (published where both crops have one size)
+    )
+    things: tuple[int, ...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)  # classes that ImageNet knows
+    thing_ratio: float = 0.75  # r: share of a feature cell that its class must fill
+    one_backward: bool = (
+        False  # True: one backward of all losses instead of two; needs the memory of both
+    )
+    autocast: Literal["bfloat16", "float16"] | None = (
+        None  # precision of the forward passes; losses stay float32
+    )
+    seed: int = 0  # of all that is drawn in the steps
 
 # %% ../../nbs/19_self_training.ipynb #c009
 @dataclass
 class Decisions:
     "What chance decides in a step. Boxes and masks that are not given are drawn; a step with decisions has no jitter and blur but the given."
-    detail_boxes:tuple[Box,Box]|None = None # (y1,y2,x1,x2) for the source and for the mixed pictures
-    mix_masks:Tensor|None = None # (B,1,H,W) bool, True: source pixel
-    jitter:Sequence[ColorJitter]|Literal["draw"]|None = None # one for each picture
-    blur:Sequence[float]|Literal["draw"]|None = None # one sigma for each picture, in pixels
+
+    detail_boxes: tuple[Box, Box] | None = (
+        None  # (y1,y2,x1,x2) for the source and for the mixed pictures
+    )
+    mix_masks: Tensor | None = None  # (B,1,H,W) bool, True: source pixel
+    jitter: Sequence[ColorJitter] | Literal["draw"] | None = None  # one for each picture
+    blur: Sequence[float] | Literal["draw"] | None = None  # one sigma for each picture, in pixels
+
 
 def drawn_decisions() -> Decisions:
     "Everything is left to chance."
     return Decisions(jitter="draw", blur="draw")
 
 # %% ../../nbs/19_self_training.ipynb #c011
-def check_batches(source:dict, # image (B,3,H,W), label (B,H,W)
-                  target:dict|None, # image (B,3,H,W)
-                  multiple:int # sides of a training crop divide by this
-                 ) -> None:
+def check_batches(
+    source: dict,  # image (B,3,H,W), label (B,H,W)
+    target: dict | None,  # image (B,3,H,W)
+    multiple: int,  # sides of a training crop divide by this
+) -> None:
     "Raise `UserError` for batches that cannot be learned from or mixed."
     images, label = source["image"], source["label"]
     size = tuple(images.shape[-2:])
-    if label.shape != images[:,0].shape: raise UserError(f"source label {tuple(label.shape)} does not fit pictures {tuple(images.shape)}: crop both alike")
-    if any(n % multiple for n in size): raise UserError(f"training crop {size} must divide by {multiple}: choose another crop size")
+    if label.shape != images[:, 0].shape:
+        raise UserError(
+            f"source label {tuple(label.shape)} does not fit pictures {tuple(images.shape)}: crop both alike"
+        )
+    if any(n % multiple for n in size):
+        raise UserError(f"training crop {size} must divide by {multiple}: choose another crop size")
     if target and target["image"].shape != images.shape:
-        raise UserError(f"source pictures {tuple(images.shape)} and target pictures {tuple(target['image'].shape)} cannot be mixed: use one crop and batch size")
+        raise UserError(
+            f"source pictures {tuple(images.shape)} and target pictures {tuple(target['image'].shape)} cannot be mixed: use one crop and batch size"
+        )
 
-def draw_detail_box(network:nn.Module, # HRDA; other networks need none
-                    size:tuple[int,int], # (H,W) of the context crop in pixels
-                    c:SelfTrainingConfig, rng:np.random.Generator) -> Box|None:
+
+def draw_detail_box(
+    network: nn.Module,  # HRDA; other networks need none
+    size: tuple[int, int],  # (H,W) of the context crop in pixels
+    c: SelfTrainingConfig,
+    rng: np.random.Generator,
+) -> Box | None:
     "A detail box for all pictures of a forward pass (HRDA, $b_d$)."
-    return random_box(size, network.detail_size, rng, c.box_divisible or network.multiple, c.exact_boxes) if network.is_hrda else None
+    return (
+        random_box(
+            size, network.detail_size, rng, c.box_divisible or network.multiple, c.exact_boxes
+        )
+        if network.is_hrda
+        else None
+    )
 
-def precision(images:Tensor, dtype:str|None) -> AbstractContextManager:
+
+def precision(images: Tensor, dtype: str | None) -> AbstractContextManager:
     "Where forward passes run: autocast to `dtype` on the device of `images`, if one is given."
     return torch.autocast(images.device.type, getattr(torch, dtype)) if dtype else nullcontext()
 
 # %% ../../nbs/19_self_training.ipynb #c014
 class TrainingStep:
     "What every kind of step owns: student and teacher, settings, chance and a counter."
+
     has_teacher = False
-    def __init__(self, model:nn.Module, # the student, or its distributed wrapper
-                 imagenet_encoder:nn.Module|None=None, # the encoder as ImageNet left it; None: no feature distance
-                 config:SelfTrainingConfig|None=None,  # None: the published values
-                 backward:Callable[[Tensor],Any]|None=None, # takes a loss; None: `loss.backward()`
-                 generator:np.random.Generator|None=None):  # draws everything; None: made from `config.seed`
-        self.model, self.network, self.config = model, getattr(model, "module", model), config or SelfTrainingConfig()
-        if imagenet_encoder is self.network.encoder: raise UserError("imagenet_encoder is the student's own encoder, which is trained: pass a copy, copy.deepcopy(model.encoder)")
+
+    def __init__(
+        self,
+        model: nn.Module,  # the student, or its distributed wrapper
+        imagenet_encoder: nn.Module
+        | None = None,  # the encoder as ImageNet left it; None: no feature distance
+        config: SelfTrainingConfig | None = None,  # None: the published values
+        backward: Callable[[Tensor], Any] | None = None,  # takes a loss; None: `loss.backward()`
+        generator: np.random.Generator | None = None,
+    ):  # draws everything; None: made from `config.seed`
+        self.model, self.network, self.config = (
+            model,
+            getattr(model, "module", model),
+            config or SelfTrainingConfig(),
+        )
+        if imagenet_encoder is self.network.encoder:
+            raise UserError(
+                "imagenet_encoder is the student's own encoder, which is trained: pass a copy, copy.deepcopy(model.encoder)"
+            )
         self.teacher = make_teacher(self.network) if self.has_teacher else None
-        self.thresholds = ClassThresholds(self.config.num_classes, self.config.class_share) if self.has_teacher and self.config.quality_of == "class" else None
+        self.thresholds = (
+            ClassThresholds(self.config.num_classes, self.config.class_share)
+            if self.has_teacher and self.config.quality_of == "class"
+            else None
+        )
         self.imagenet_encoder = imagenet_encoder and imagenet_encoder.requires_grad_(False).eval()
         self.backward = backward or torch.Tensor.backward
         self.rng, self.iteration = generator or np.random.default_rng(self.config.seed), 0
+
     def state_dict(self) -> dict:
         "What a training needs to go on as if nothing had happened, besides student and optimiser."
         state = dict(iteration=self.iteration, rng=json.dumps(self.rng.bit_generator.state))
-        if self.thresholds: state["thresholds"] = self.thresholds.values
+        if self.thresholds:
+            state["thresholds"] = self.thresholds.values
         return state | dict(teacher=self.teacher.state_dict()) if self.has_teacher else state
-    def load_state_dict(self, state:dict) -> None:
+
+    def load_state_dict(self, state: dict) -> None:
         "Go on where `state_dict` was taken."
         self.iteration, self.rng.bit_generator.state = state["iteration"], json.loads(state["rng"])
-        if self.thresholds: self.thresholds.values = state["thresholds"].clone()
-        if self.has_teacher: self.teacher.load_state_dict(state["teacher"])
+        if self.thresholds:
+            self.thresholds.values = state["thresholds"].clone()
+        if self.has_teacher:
+            self.teacher.load_state_dict(state["teacher"])
 
 # %% ../../nbs/19_self_training.ipynb #c016
 class SourceOnly(TrainingStep):
     "A training step on the source alone: the baseline, and the first half of `SelfTraining`."
-    def __call__(self, source:dict, target:dict|None=None, decisions:Decisions|None=None, inspect:dict|None=None) -> dict[str,Tensor]:
+
+    def __call__(
+        self,
+        source: dict,
+        target: dict | None = None,
+        decisions: Decisions | None = None,
+        inspect: dict | None = None,
+    ) -> dict[str, Tensor]:
         "Like `SelfTraining`, but `target` is ignored, and the log has no mixed losses and no quality."
         check_batches(source, None, self.network.multiple)
         self.model.train()
-        loss, log = self.source_loss(source, decisions or drawn_decisions(), {} if inspect is None else inspect)
+        loss, log = self.source_loss(
+            source, decisions or drawn_decisions(), {} if inspect is None else inspect
+        )
         self.backward(loss)
         self.iteration += 1
         return log
-    def source_loss(self, source:dict, given:Decisions, seen:dict) -> tuple[Tensor, dict[str,Tensor]]: # loss and log
+
+    def source_loss(
+        self, source: dict, given: Decisions, seen: dict
+    ) -> tuple[Tensor, dict[str, Tensor]]:  # loss and log
         "Segmentation losses and feature distance on the source."
         images, label, c, net = source["image"], source["label"], self.config, self.network
-        seen["source_box"] = box = given.detail_boxes[0] if given.detail_boxes else draw_detail_box(net, images.shape[-2:], c, self.rng)
+        seen["source_box"] = box = (
+            given.detail_boxes[0]
+            if given.detail_boxes
+            else draw_detail_box(net, images.shape[-2:], c, self.rng)
+        )
         with precision(images, c.autocast):
             out = self.model(images, detail_box=box)
-            fused, detail = segmentation_losses(out, label, label_weights(label, c.class_weights), box, c.detail_weight, c.ignore_index)
+            fused, detail = segmentation_losses(
+                out,
+                label,
+                label_weights(label, c.class_weights),
+                box,
+                c.detail_weight,
+                c.ignore_index,
+            )
             distance = fused.new_zeros(())
             if self.imagenet_encoder is not None and c.feature_distance_weight:
-                apart = lambda features, view, y: imagenet_distance(features[-1], view, y, self.imagenet_encoder, c.things, c.thing_ratio, c.num_classes, c.ignore_index)
-                distance, seen["things"] = apart(out.features, context_view(images, net.factor) if net.is_hrda else images, label)
-                if box and c.feature_distance_of == "both": distance = distance + apart(out.detail_features, crop(images, box), crop(label, box))[0]
-        distance = c.feature_distance_weight*distance
-        return fused+detail+distance, dict(source=fused.detach(), source_detail=detail.detach(), feature_distance=distance.detach())
+                apart = lambda features, view, y: imagenet_distance(
+                    features[-1],
+                    view,
+                    y,
+                    self.imagenet_encoder,
+                    c.things,
+                    c.thing_ratio,
+                    c.num_classes,
+                    c.ignore_index,
+                )
+                distance, seen["things"] = apart(
+                    out.features, context_view(images, net.factor) if net.is_hrda else images, label
+                )
+                if box and c.feature_distance_of == "both":
+                    distance = (
+                        distance
+                        + apart(out.detail_features, crop(images, box), crop(label, box))[0]
+                    )
+        distance = c.feature_distance_weight * distance
+        return fused + detail + distance, dict(
+            source=fused.detach(), source_detail=detail.detach(), feature_distance=distance.detach()
+        )
 
 # %% ../../nbs/19_self_training.ipynb #c017
 @contextmanager
-def windows(network:nn.Module, overlap:bool) -> Iterator[None]:
+def windows(network: nn.Module, overlap: bool) -> Iterator[None]:
     "Let the detail windows of an HRDA network lie side by side for a while."
     before = getattr(network, "overlap", True)
     network.overlap = before and overlap
-    try: yield
-    finally: network.overlap = before
+    try:
+        yield
+    finally:
+        network.overlap = before
 
 # %% ../../nbs/19_self_training.ipynb #c019
 @torch.no_grad()
-def label_target(teacher:nn.Module, target:dict, c:SelfTrainingConfig, seen:dict,
-                 alpha:float=0.999, # of this step's EMA: the memory of BatchNorm's averages on the target, where they are used
-                 thresholds:ClassThresholds|None=None # of each class, which follow; needed for `quality_of="class"`
-                ) -> tuple[Tensor, Tensor]: # label and weight (B,H,W)
+def label_target(
+    teacher: nn.Module,
+    target: dict,
+    c: SelfTrainingConfig,
+    seen: dict,
+    alpha: float = 0.999,  # of this step's EMA: the memory of BatchNorm's averages on the target, where they are used
+    thresholds: ClassThresholds
+    | None = None,  # of each class, which follow; needed for `quality_of="class"`
+) -> tuple[Tensor, Tensor]:  # label and weight (B,H,W)
     "The teacher's labels and what they count; `seen` also gets confidence and quality."
-    images, momentum = target["image"], 1-alpha if c.teacher_batch_norm == "target" else 0.
-    with precision(images, c.teacher_autocast or c.autocast), folding(teacher, momentum), windows(teacher, c.teacher_overlap):
+    images, momentum = target["image"], 1 - alpha if c.teacher_batch_norm == "target" else 0.0
+    with (
+        precision(images, c.teacher_autocast or c.autocast),
+        folding(teacher, momentum),
+        windows(teacher, c.teacher_overlap),
+    ):
         logits = teacher(images).upsampled("fused")
     label, confidence = pseudo_labels(logits.to(torch.promote_types(logits.dtype, torch.float32)))
-    if c.quality_of == "class": thresholds.update(label, confidence)
-    weight = thresholds.weight(label, confidence, c.threshold) if c.quality_of == "class" else pseudo_weight(confidence, c.threshold, c.quality_of)
+    if c.quality_of == "class":
+        thresholds.update(label, confidence)
+    weight = (
+        thresholds.weight(label, confidence, c.threshold)
+        if c.quality_of == "class"
+        else pseudo_weight(confidence, c.threshold, c.quality_of)
+    )
     q = weight.mean() if c.quality_of == "class" else quality(confidence, c.threshold).mean()
     weight = without_margins(weight, target.get("valid"), c.ignore_top, c.ignore_bottom)
     seen.update(pseudo_label=label, confidence=confidence, pseudo_weight=weight, quality=q)
     return label, weight
 
 # %% ../../nbs/19_self_training.ipynb #c020
-def mix(source:dict, target:dict, pseudo_label:Tensor, pseudo_weight:Tensor, given:Decisions,
-        c:SelfTrainingConfig, rng:np.random.Generator, seen:dict) -> tuple[Tensor, Tensor, Tensor]: # pictures (B,3,H,W), labels and weights (B,H,W)
+def mix(
+    source: dict,
+    target: dict,
+    pseudo_label: Tensor,
+    pseudo_weight: Tensor,
+    given: Decisions,
+    c: SelfTrainingConfig,
+    rng: np.random.Generator,
+    seen: dict,
+) -> tuple[Tensor, Tensor, Tensor]:  # pictures (B,3,H,W), labels and weights (B,H,W)
     "Source classes pasted into the target, strongly augmented; `seen` also gets what was drawn."
     images, truth, n = source["image"], source["label"].long(), len(source["image"])
-    masks = class_masks(truth, draw_classes(truth, rng, c.classes_of)) if given.mix_masks is None else given.mix_masks.to(truth.device, torch.bool)
-    jitter = draw_jitter(n, rng, c.jitter_probability, c.jitter_strength) if given.jitter == "draw" else given.jitter
-    blur = draw_blur(n, rng, c.blur_probability, c.blur_sigma) if given.blur == "draw" else given.blur
+    masks = (
+        class_masks(truth, draw_classes(truth, rng, c.classes_of))
+        if given.mix_masks is None
+        else given.mix_masks.to(truth.device, torch.bool)
+    )
+    jitter = (
+        draw_jitter(n, rng, c.jitter_probability, c.jitter_strength)
+        if given.jitter == "draw"
+        else given.jitter
+    )
+    blur = (
+        draw_blur(n, rng, c.blur_probability, c.blur_sigma) if given.blur == "draw" else given.blur
+    )
     images = strong_augmentation(class_mix(masks, images, target["image"]), jitter, blur)
-    sure = torch.ones_like(pseudo_weight) if c.class_weights is None else label_weights(truth, c.class_weights).to(pseudo_weight)
+    sure = (
+        torch.ones_like(pseudo_weight)
+        if c.class_weights is None
+        else label_weights(truth, c.class_weights).to(pseudo_weight)
+    )
     label, weight = class_mix(masks, truth, pseudo_label), class_mix(masks, sure, pseudo_weight)
-    seen.update(masks=masks, jitter=jitter, blur=blur, mixed_image=images, mixed_label=label, mixed_weight=weight)
+    seen.update(
+        masks=masks,
+        jitter=jitter,
+        blur=blur,
+        mixed_image=images,
+        mixed_label=label,
+        mixed_weight=weight,
+    )
     return images, label, weight
 
 # %% ../../nbs/19_self_training.ipynb #c022
 class SelfTraining(SourceOnly):
     "Online self-training with an EMA teacher and ClassMix (DACS, DAFormer, HRDA): owns `teacher`, leaves the optimiser to the caller."
+
     has_teacher = True
-    def __call__(self, source:dict,  # image (B,3,H,W) in [0,1], label (B,H,W)
-                 target:dict,        # image (B,3,H,W), and perhaps valid (B,H,W): where pseudo-labels count
-                 decisions:Decisions|None=None, # what is not to be drawn
-                 inspect:dict|None=None # filled with what happened: the teacher's labels, mixed pictures, decisions, ...
-                ) -> dict[str,Tensor]:  # source, source_detail, feature_distance, mixed, mixed_detail (weighted losses) and quality
+
+    def __call__(
+        self,
+        source: dict,  # image (B,3,H,W) in [0,1], label (B,H,W)
+        target: dict,  # image (B,3,H,W), and perhaps valid (B,H,W): where pseudo-labels count
+        decisions: Decisions | None = None,  # what is not to be drawn
+        inspect: dict
+        | None = None,  # filled with what happened: the teacher's labels, mixed pictures, decisions, ...
+    ) -> dict[
+        str, Tensor
+    ]:  # source, source_detail, feature_distance, mixed, mixed_detail (weighted losses) and quality
         "One training step up to the gradients: the caller clears them before and steps the optimiser after. Raises `UserError` for batches that do not fit."
-        c, given, seen = self.config, decisions or drawn_decisions(), {} if inspect is None else inspect
+        c, given, seen = (
+            self.config,
+            decisions or drawn_decisions(),
+            {} if inspect is None else inspect,
+        )
         check_batches(source, target, self.network.multiple)
         # 1. The teacher follows the student of the step before.
         alpha = ema_alpha(self.iteration, c.alpha)
@@ -205,15 +386,39 @@ class SelfTraining(SourceOnly):
         self.model.train()
         # 2. Learn from the source.
         loss, log = self.source_loss(source, given, seen)
-        if not c.one_backward: self.backward(loss)
+        if not c.one_backward:
+            self.backward(loss)
         # 3. The teacher labels the target; source classes are pasted into it.
-        images, label, weight = mix(source, target, *label_target(self.teacher, target, c, seen, alpha, self.thresholds), given, c, self.rng, seen)
+        images, label, weight = mix(
+            source,
+            target,
+            *label_target(self.teacher, target, c, seen, alpha, self.thresholds),
+            given,
+            c,
+            self.rng,
+            seen,
+        )
         # 4. Learn from the mixture.
-        box = given.detail_boxes[1] if given.detail_boxes else draw_detail_box(self.network, images.shape[-2:], c, self.rng)
+        box = (
+            given.detail_boxes[1]
+            if given.detail_boxes
+            else draw_detail_box(self.network, images.shape[-2:], c, self.rng)
+        )
         with precision(images, c.autocast):
-            losses = segmentation_losses(self.model(images, detail_box=box), label, weight, box, c.detail_weight, c.ignore_index)
-        fused, detail = (c.mixed_weight*l for l in losses)
-        self.backward(fused+detail + (loss if c.one_backward else 0))
+            losses = segmentation_losses(
+                self.model(images, detail_box=box),
+                label,
+                weight,
+                box,
+                c.detail_weight,
+                c.ignore_index,
+            )
+        fused, detail = (c.mixed_weight * l for l in losses)
+        self.backward(fused + detail + (loss if c.one_backward else 0))
         self.iteration += 1
-        seen["decisions"] = Decisions(box and (seen["source_box"], box), seen["masks"], seen["jitter"], seen["blur"])
-        return log | dict(mixed=fused.detach(), mixed_detail=detail.detach(), quality=seen["quality"])
+        seen["decisions"] = Decisions(
+            box and (seen["source_box"], box), seen["masks"], seen["jitter"], seen["blur"]
+        )
+        return log | dict(
+            mixed=fused.detach(), mixed_detail=detail.detach(), quality=seen["quality"]
+        )

@@ -14,5 +14,14 @@ from .source_learning import explore_feature_distance, explore_rare_classes
 from .watching import watch_training
 
 # %% ../../nbs/26_widgets.ipynb #c004
-_all_ = ["explore_predictions", "explore_fusion", "explore_crops", "explore_windows", "explore_pseudo_labels", "explore_class_mix",
-         "explore_rare_classes", "explore_feature_distance", "watch_training"]
+_all_ = [
+    "explore_predictions",
+    "explore_fusion",
+    "explore_crops",
+    "explore_windows",
+    "explore_pseudo_labels",
+    "explore_class_mix",
+    "explore_rare_classes",
+    "explore_feature_distance",
+    "watch_training",
+]

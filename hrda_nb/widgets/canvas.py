@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+
 import anywidget
 import ipywidgets as widgets
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 import traitlets
 from PIL import Image
 from torch import nn
+
 from ..data.datasets import SegmentationDataset, open_folder
 from ..data.labels import ClassTable, UserError, cityscapes
 from ..data.samples import samples_dir
@@ -139,13 +141,18 @@ canvas.addEventListener("keydown", e => {
 """
 
 # %% ../../nbs/26a_canvas.ipynb #c011
-_ESM = """
+_ESM = (
+    """
 function render({model, el}) {
   const canvas = document.createElement("canvas"), ctx = canvas.getContext("2d");
   canvas.className = "hrda-canvas"; canvas.tabIndex = 0; canvas.setAttribute("role", "img"); el.append(canvas);
   canvas.dataset.lmSuppressShortcuts = true;                 // keys are for the picture, not for JupyterLab
   const describe = () => canvas.setAttribute("aria-label", model.get("alt"));
-""" + _DRAW + _KEYS + _POINTER + """
+"""
+    + _DRAW
+    + _KEYS
+    + _POINTER
+    + """
   for (const name of ["image", "other"]) { model.on(`change:${name}`, () => load(name)); load(name); }
   for (const name of ["shape", "wiper", "boxes", "marks"]) model.on(`change:${name}`, draw);
   model.on("change:alt", describe); describe();
@@ -154,6 +161,7 @@ function render({model, el}) {
 }
 export default { render };
 """
+)
 _CSS = """
 .hrda-canvas { width: 100%; height: auto; display: block; touch-action: none; cursor: crosshair; background: #ddd }
 .hrda-canvas:focus-visible { outline: 3px solid #1976d2; outline-offset: -3px }
@@ -162,210 +170,363 @@ _CSS = """
 # %% ../../nbs/26a_canvas.ipynb #c013
 class Canvas(anywidget.AnyWidget):
     "A picture to click, drag and paint on. Coordinates are (row, column) in pixels of `shape`, whatever the size on the screen."
+
     _esm, _css = _ESM, _CSS
     image = traitlets.Bytes(b"", help="an encoded picture").tag(sync=True)
-    other = traitlets.Bytes(b"", help="an encoded picture to show right of the wiper; empty: none").tag(sync=True)
-    wiper = traitlets.Float(.5, min=0, max=1, help="where `other` begins, as a share of the width").tag(sync=True)
+    other = traitlets.Bytes(
+        b"", help="an encoded picture to show right of the wiper; empty: none"
+    ).tag(sync=True)
+    wiper = traitlets.Float(
+        0.5, min=0, max=1, help="where `other` begins, as a share of the width"
+    ).tag(sync=True)
     shape = traitlets.List([512, 1024], help="(H, W) that coordinates count in").tag(sync=True)
-    boxes = traitlets.List(help="dicts: name, y1, y2, x1, x2, and perhaps label, colour, drag=False, within=[top, left, bottom, right], inside=name of the box it goes along with").tag(sync=True)
+    boxes = traitlets.List(
+        help="dicts: name, y1, y2, x1, x2, and perhaps label, colour, drag=False, within=[top, left, bottom, right], inside=name of the box it goes along with"
+    ).tag(sync=True)
     marks = traitlets.List(help="dicts: y, x, and perhaps colour").tag(sync=True)
-    tool = traitlets.Enum(("click", "box", "paint"), "click", help="what the pointer does").tag(sync=True)
+    tool = traitlets.Enum(("click", "box", "paint"), "click", help="what the pointer does").tag(
+        sync=True
+    )
     grid = traitlets.Int(1, help="boxes move in steps of this many pixels").tag(sync=True)
     alt = traitlets.Unicode("", help="the picture in words").tag(sync=True)
     event = traitlets.Dict(help="what was done last: kind and where").tag(sync=True)
-    def __init__(self, **traits:Any):
-        self.handlers:dict[str, list[Callable]] = {}
+
+    def __init__(self, **traits: Any):
+        self.handlers: dict[str, list[Callable]] = {}
         super().__init__(**traits)
         self.observe(self._tell, "event")
-    def on(self, kind:str, # "click" (y, x), "box" (name, y1, y2, x1, x2) or "stroke" (points [[y, x], ...] since it began, start)
-           handler:Callable[..., Any] # called with the event's values by name
-          ) -> None:
+
+    def on(
+        self,
+        kind: str,  # "click" (y, x), "box" (name, y1, y2, x1, x2) or "stroke" (points [[y, x], ...] since it began, start)
+        handler: Callable[..., Any],  # called with the event's values by name
+    ) -> None:
         "Call `handler` when something is done."
         self.handlers.setdefault(kind, []).append(handler)
-    def _tell(self, change:dict) -> None:
+
+    def _tell(self, change: dict) -> None:
         event = {k: v for k, v in change.new.items() if k != "n"}
-        for handler in self.handlers.get(event.pop("kind", ""), []): handler(**event)
-    def show(self, picture:np.ndarray, # (h,w,3) uint8
-             alt:str|None=None # in words; None: as before
-            ) -> None:
+        for handler in self.handlers.get(event.pop("kind", ""), []):
+            handler(**event)
+
+    def show(
+        self,
+        picture: np.ndarray,  # (h,w,3) uint8
+        alt: str | None = None,  # in words; None: as before
+    ) -> None:
         "Put up another picture."
         self.image = encode(picture)
-        if alt is not None: self.alt = alt
+        if alt is not None:
+            self.alt = alt
 
 # %% ../../nbs/26a_canvas.ipynb #c017
 @dataclass(eq=False)
 class Scene:
     "A picture to look at"
-    name:str
-    image:np.ndarray            # (H,W,3) uint8
-    truth:np.ndarray|None=None  # (H,W) uint8 class index or 255
+
+    name: str
+    image: np.ndarray  # (H,W,3) uint8
+    truth: np.ndarray | None = None  # (H,W) uint8 class index or 255
+
 
 @dataclass(eq=False)
 class Seen:
     "What a model says about a scene; without HRDA only `fused`"
-    scene:Scene
-    output:Output               # logits at the decoder's stride, see `Output`
-    logits:dict[str, torch.Tensor] # fused, context, detail: (K,H,W) float32
-    labels:dict[str, np.ndarray]   # fused, context, detail: (H,W) uint8 class index
-    attention:np.ndarray|None   # (H,W) float32 in [0,1], 1: the detail was trusted
-    confidence:np.ndarray       # (H,W) float32 in [0,1], of the fused label
 
-def look(model:nn.Module, scene:Scene) -> Seen:
+    scene: Scene
+    output: Output  # logits at the decoder's stride, see `Output`
+    logits: dict[str, torch.Tensor]  # fused, context, detail: (K,H,W) float32
+    labels: dict[str, np.ndarray]  # fused, context, detail: (H,W) uint8 class index
+    attention: np.ndarray | None  # (H,W) float32 in [0,1], 1: the detail was trusted
+    confidence: np.ndarray  # (H,W) float32 in [0,1], of the fused label
+
+
+def look(model: nn.Module, scene: Scene) -> Seen:
     "One forward pass over the whole picture."
-    image = torch.from_numpy(scene.image).permute(2, 0, 1)[None].to(model_device(model)).float()/255   # (1,3,H,W)
+    image = (
+        torch.from_numpy(scene.image).permute(2, 0, 1)[None].to(model_device(model)).float() / 255
+    )  # (1,3,H,W)
     with evaluating(model):
         out = model(image)
-        logits = {v: out.upsampled(v)[0].float().cpu() for v in (SCALES if model.is_hrda else ("fused",))}
-        attention = out.upsampled("attention")[0, 0].float().cpu().numpy() if model.is_hrda else None
+        logits = {
+            v: out.upsampled(v)[0].float().cpu() for v in (SCALES if model.is_hrda else ("fused",))
+        }
+        attention = (
+            out.upsampled("attention")[0, 0].float().cpu().numpy() if model.is_hrda else None
+        )
         labels = {v: x.max(0).indices.byte().numpy() for v, x in logits.items()}
-        return Seen(scene, out, logits, labels, attention, logits["fused"].softmax(0).max(0).values.numpy())
+        return Seen(
+            scene, out, logits, labels, attention, logits["fused"].softmax(0).max(0).values.numpy()
+        )
 
 # %% ../../nbs/26a_canvas.ipynb #c018
-def shrunk(image:np.ndarray, # (H,W,3) uint8
-           truth:np.ndarray|None, # (H,W)
-           max_side:int # pixels
-          ) -> tuple[np.ndarray, np.ndarray|None]:
+def shrunk(
+    image: np.ndarray,  # (H,W,3) uint8
+    truth: np.ndarray | None,  # (H,W)
+    max_side: int,  # pixels
+) -> tuple[np.ndarray, np.ndarray | None]:
     "Picture and truth with a longer side of at most `max_side`."
     h, w = image.shape[:2]
-    if max(h, w) <= max_side: return image, truth
-    size = round(w*max_side/max(h, w)), round(h*max_side/max(h, w))
-    return np.array(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2)), \
-        None if truth is None else np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
+    if max(h, w) <= max_side:
+        return image, truth
+    size = round(w * max_side / max(h, w)), round(h * max_side / max(h, w))
+    return np.array(
+        Image.fromarray(image).resize(size, Image.Resampling.BILINEAR, reducing_gap=2)
+    ), None if truth is None else np.array(
+        Image.fromarray(truth).resize(size, Image.Resampling.NEAREST)
+    )
 
-Pictures = str|Path|SegmentationDataset|Sequence[Any]|None # a folder, a dataset, pictures as `as_rgb` reads them; None: target/val of the sample
 
-def open_pictures(pictures:Pictures, classes:ClassTable|None # of labels in a folder; None: found beside it
-                 ) -> SegmentationDataset|list:
+Pictures = (
+    str | Path | SegmentationDataset | Sequence[Any] | None
+)  # a folder, a dataset, pictures as `as_rgb` reads them; None: target/val of the sample
+
+
+def open_pictures(
+    pictures: Pictures,
+    classes: ClassTable | None,  # of labels in a folder; None: found beside it
+) -> SegmentationDataset | list:
     "Pictures to choose from. Raises `UserError` where there are none."
-    if pictures is None: return open_folder(samples_dir()/"target/val")
-    if isinstance(pictures, SegmentationDataset): return pictures
-    if not isinstance(pictures, (str, Path)): return [(getattr(p, "name", f"picture {i+1}") if not isinstance(p, str) else Path(p).name, p) for i, p in enumerate(pictures)]
+    if pictures is None:
+        return open_folder(samples_dir() / "target/val")
+    if isinstance(pictures, SegmentationDataset):
+        return pictures
+    if not isinstance(pictures, (str, Path)):
+        return [
+            (getattr(p, "name", f"picture {i + 1}") if not isinstance(p, str) else Path(p).name, p)
+            for i, p in enumerate(pictures)
+        ]
     folder = Path(pictures)
-    if (folder/"labels").is_dir(): return open_folder(folder, classes)
-    return [(name.name, file) for name, file in find_pictures(folder, folder/"predictions").items()]
+    if (folder / "labels").is_dir():
+        return open_folder(folder, classes)
+    return [
+        (name.name, file) for name, file in find_pictures(folder, folder / "predictions").items()
+    ]
 
 # %% ../../nbs/26a_canvas.ipynb #c019
 class Scenes:
     "Pictures and one model; what was computed last is kept."
-    def __init__(self,
-                 model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
-                 pictures:Pictures=None,             # see `Pictures`
-                 classes:ClassTable|None=None,       # None: the checkpoint's, the dataset's, or Cityscapes
-                 max_side:int|None=None,             # larger pictures are shrunk to this many pixels; None: what the checkpoint was trained with, or 1024
-                 keep:int=3):                        # pictures whose maps are kept
-        self.model, meta = sample_model() if model is None else load_checkpoint(model) if isinstance(model, (str, Path)) else (model, {})
-        if not isinstance(model, nn.Module): self.model.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last) # a third faster on a CPU
+
+    def __init__(
+        self,
+        model: nn.Module
+        | str
+        | Path
+        | None = None,  # a model, a checkpoint, or None: the sample checkpoint
+        pictures: Pictures = None,  # see `Pictures`
+        classes: ClassTable | None = None,  # None: the checkpoint's, the dataset's, or Cityscapes
+        max_side: int
+        | None = None,  # larger pictures are shrunk to this many pixels; None: what the checkpoint was trained with, or 1024
+        keep: int = 3,
+    ):  # pictures whose maps are kept
+        self.model, meta = (
+            sample_model()
+            if model is None
+            else load_checkpoint(model)
+            if isinstance(model, (str, Path))
+            else (model, {})
+        )
+        if not isinstance(model, nn.Module):
+            self.model.to(
+                "cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last
+            )  # a third faster on a CPU
         self.source = open_pictures(pictures, classes)
-        known = ClassTable.from_dict(meta["classes"]) if meta.get("classes") else getattr(self.source, "classes", None) or cityscapes
+        known = (
+            ClassTable.from_dict(meta["classes"])
+            if meta.get("classes")
+            else getattr(self.source, "classes", None) or cityscapes
+        )
         self.classes, size = classes or known, meta.get("recipe", {}).get("target_size")
         self.max_side, self.keep = max_side or (max(size) if size else 1024), keep
-        self.added:dict[str, Scene] = {}
-        self._seen:OrderedDict[str, Seen] = OrderedDict()
-        if not self.names: raise UserError("there is no picture to look at: give a folder with pictures, or a list of them")
+        self.added: dict[str, Scene] = {}
+        self._seen: OrderedDict[str, Seen] = OrderedDict()
+        if not self.names:
+            raise UserError(
+                "there is no picture to look at: give a folder with pictures, or a list of them"
+            )
+
     @property
     def names(self) -> list[str]:
         "Of all pictures, uploaded ones last."
-        given = [self.source[i] for i in range(len(self.source))] if isinstance(self.source, list) else [(Path(p).stem, None) for p in self.source.image_paths]
+        given = (
+            [self.source[i] for i in range(len(self.source))]
+            if isinstance(self.source, list)
+            else [(Path(p).stem, None) for p in self.source.image_paths]
+        )
         return [n for n, _ in given] + list(self.added)
-    def scene(self, name:str) -> Scene:
+
+    def scene(self, name: str) -> Scene:
         "A picture by its name, at the size that the model looks at."
-        if name in self.added: return self.added[name]
+        if name in self.added:
+            return self.added[name]
         i = self.names.index(name)
         item = dict(image=self.source[i][1]) if isinstance(self.source, list) else self.source[i]
         truth = item["label"].numpy() if "label" in item else None
         return Scene(name, *shrunk(as_rgb(item["image"]), truth, self.max_side))
-    def seen(self, name:str) -> Seen:
+
+    def seen(self, name: str) -> Seen:
         "What the model says about a picture: computed once, kept while it is among the last `keep`. Raises `UserError` for classes that are not the model's."
-        if name not in self._seen: self._seen[name] = look(self.model, self.scene(name))
-        if (k := len(self._seen[name].logits["fused"])) != (n := self.classes.num_classes): raise UserError(f"the model knows {k} classes, the class table {n}: give the table it was trained with")
+        if name not in self._seen:
+            self._seen[name] = look(self.model, self.scene(name))
+        if (k := len(self._seen[name].logits["fused"])) != (n := self.classes.num_classes):
+            raise UserError(
+                f"the model knows {k} classes, the class table {n}: give the table it was trained with"
+            )
         self._seen.move_to_end(name)
-        while len(self._seen) > self.keep: self._seen.popitem(last=False)
+        while len(self._seen) > self.keep:
+            self._seen.popitem(last=False)
         return self._seen[name]
-    def add(self, name:str, picture:Any # as `as_rgb` reads it
-           ) -> str: # the name it got
+
+    def add(
+        self,
+        name: str,
+        picture: Any,  # as `as_rgb` reads it
+    ) -> str:  # the name it got
         "Add a picture of one's own."
-        while name in self.names: name += "'"
+        while name in self.names:
+            name += "'"
         self.added[name] = Scene(name, *shrunk(as_rgb(picture), None, self.max_side))
         return name
 
 # %% ../../nbs/26a_canvas.ipynb #c027
-def uploaded(files:Iterable[dict]) -> list[tuple[str, Image.Image]]: # name, picture
+def uploaded(files: Iterable[dict]) -> list[tuple[str, Image.Image]]:  # name, picture
     "The pictures of a `FileUpload`. Raises `UserError` for what is none."
     found = []
     for f in files:
         try:
-            picture = Image.open(BytesIO(bytes(f["content"]))); picture.load()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e: raise UserError(f"{f['name']}: cannot be read as a picture; upload a JPEG or PNG") from e
+            picture = Image.open(BytesIO(bytes(f["content"])))
+            picture.load()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as e:
+            raise UserError(
+                f"{f['name']}: cannot be read as a picture; upload a JPEG or PNG"
+            ) from e
         found.append((f["name"], picture))
     return found
 
 # %% ../../nbs/26a_canvas.ipynb #c028
 class View(widgets.VBox):
     "Frame of an interactive view: subclasses call `watch` on their controls and define `draw`."
-    def __init__(self, scenes:Scenes,
-                 controls:Sequence[widgets.Widget]=(), # a row above the body
-                 body:Sequence[widgets.Widget]=(),     # below the controls
-                 name:str="view"                       # CSS class, for tests and styles
-                ):
+
+    def __init__(
+        self,
+        scenes: Scenes,
+        controls: Sequence[widgets.Widget] = (),  # a row above the body
+        body: Sequence[widgets.Widget] = (),  # below the controls
+        name: str = "view",  # CSS class, for tests and styles
+    ):
         self.scenes = scenes
-        self.picker = widgets.Dropdown(options=scenes.names, description="picture", layout=widgets.Layout(width="16em"))
-        self.upload = widgets.FileUpload(accept="image/*", description="own picture", tooltip="look at a picture of your own")
-        self.safe = widgets.ToggleButton(description="safe colours", tooltip="colours that are told apart without red, green or blue cones", layout=widgets.Layout(width="8em"))
-        self.words = widgets.HTML(style=dict(font_size="15px")); self.words.add_class("hrda-words")
-        self.legend = widgets.Image(format="png", layout=widgets.Layout(max_width="100%")); self.legend.add_class("hrda-legend")
+        self.picker = widgets.Dropdown(
+            options=scenes.names, description="picture", layout=widgets.Layout(width="16em")
+        )
+        self.upload = widgets.FileUpload(
+            accept="image/*", description="own picture", tooltip="look at a picture of your own"
+        )
+        self.safe = widgets.ToggleButton(
+            description="safe colours",
+            tooltip="colours that are told apart without red, green or blue cones",
+            layout=widgets.Layout(width="8em"),
+        )
+        self.words = widgets.HTML(style=dict(font_size="15px"))
+        self.words.add_class("hrda-words")
+        self.legend = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
+        self.legend.add_class("hrda-legend")
         self.legend.alt = "class legend"
         row = widgets.Layout(flex_flow="row wrap", align_items="center")
-        super().__init__([widgets.HBox([self.picker, self.upload, self.safe], layout=row), widgets.HBox(list(controls), layout=row), *body, self.words, self.legend])
-        self.add_class("hrda-view"); self.add_class(f"hrda-{name}")
+        super().__init__(
+            [
+                widgets.HBox([self.picker, self.upload, self.safe], layout=row),
+                widgets.HBox(list(controls), layout=row),
+                *body,
+                self.words,
+                self.legend,
+            ]
+        )
+        self.add_class("hrda-view")
+        self.add_class(f"hrda-{name}")
         self.upload.observe(self._add, "value")
         self.watch(self.picker, self.safe)
         self._safe_classes = self._legend_shown = None
-    def watch(self, *controls:widgets.Widget) -> None:
+
+    def watch(self, *controls: widgets.Widget) -> None:
         "Draw again when the value of one of these changes."
-        for c in controls: c.observe(self.refresh, "value")
+        for c in controls:
+            c.observe(self.refresh, "value")
+
     @property
     def classes(self) -> ClassTable:
         "In the colours chosen."
-        if not self.safe.value: return self.scenes.classes
-        if self._safe_classes is None: self._safe_classes = safe_palette(self.scenes.classes)
+        if not self.safe.value:
+            return self.scenes.classes
+        if self._safe_classes is None:
+            self._safe_classes = safe_palette(self.scenes.classes)
         return self._safe_classes
+
     @property
     def seen(self) -> Seen:
         "What the model says about the picture chosen."
         return self.scenes.seen(self.picker.value)
+
     def draw(self) -> None:
         "What to do when something changed."
-    def refresh(self, *_:Any) -> None:
+
+    def refresh(self, *_: Any) -> None:
         "Draw, or say in a line what went wrong."
-        with self.words.hold_sync(): # the browser gets the new words without an empty line in between
+        with (
+            self.words.hold_sync()
+        ):  # the browser gets the new words without an empty line in between
             self.words.value = ""
-            try: self.draw()
-            except UserError as e: self.words.value = f"<b>{e}</b>"
-    def show_legend(self, present:Iterable[int], # class indices
-                   ) -> None:
+            try:
+                self.draw()
+            except UserError as e:
+                self.words.value = f"<b>{e}</b>"
+
+    def show_legend(
+        self,
+        present: Iterable[int],  # class indices
+    ) -> None:
         "The classes that are to be seen."
         shown = self.classes, tuple(present)
         self.legend.layout.display = None if shown[1] else "none"
-        if shown != self._legend_shown: self.legend.value = encode(legend_image(self.classes, 900, shown[1]), "png")
+        if shown != self._legend_shown:
+            self.legend.value = encode(legend_image(self.classes, 900, shown[1]), "png")
         self._legend_shown = shown
-    def _add(self, change:dict) -> None:
-        try: names = [self.scenes.add(n, p) for n, p in uploaded(change.new)]
-        except UserError as e: self.words.value = f"<b>{e}</b>"; return
-        if names: self.picker.options = self.scenes.names; self.picker.value = names[-1]
+
+    def _add(self, change: dict) -> None:
+        try:
+            names = [self.scenes.add(n, p) for n, p in uploaded(change.new)]
+        except UserError as e:
+            self.words.value = f"<b>{e}</b>"
+            return
+        if names:
+            self.picker.options = self.scenes.names
+            self.picker.value = names[-1]
 
 # %% ../../nbs/26a_canvas.ipynb #c034
 class Pages(widgets.Tab):
     "Views in tabs, each built when its tab is first opened."
-    def __init__(self, pages:dict[str, tuple[str, Callable[[], widgets.Widget]]] # title -> a sentence about the view, and what makes it
-                ):
+
+    def __init__(
+        self,
+        pages: dict[
+            str, tuple[str, Callable[[], widgets.Widget]]
+        ],  # title -> a sentence about the view, and what makes it
+    ):
         self.makers = [make for _, make in pages.values()]
-        super().__init__([widgets.VBox([widgets.HTML(f"<p>{words}</p>")]) for words, _ in pages.values()], titles=list(pages))
+        super().__init__(
+            [widgets.VBox([widgets.HTML(f"<p>{words}</p>")]) for words, _ in pages.values()],
+            titles=list(pages),
+        )
         self.add_class("hrda-pages")
-        self.observe(self._open, "selected_index"); self._open()
-    def _open(self, *_:Any) -> None:
+        self.observe(self._open, "selected_index")
+        self._open()
+
+    def _open(self, *_: Any) -> None:
         page = self.children[self.selected_index]
-        if len(page.children) > 1: return
+        if len(page.children) > 1:
+            return
         page.children += (widgets.HTML("one moment …"),)
-        try: view = self.makers[self.selected_index]()
-        except UserError as e: view = widgets.HTML(f"<b>{e}</b>")
+        try:
+            view = self.makers[self.selected_index]()
+        except UserError as e:
+            view = widgets.HTML(f"<b>{e}</b>")
         page.children = page.children[0], view

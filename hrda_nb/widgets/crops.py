@@ -19,758 +19,1437 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
 import ipywidgets as widgets
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
+
 from ..data.labels import IGNORE, ClassTable, UserError
 from ..inference.predict import evaluating, model_device
-from ..models.crops import Box, box_mask, context_view, crop, pad_to_multiple, random_box, resize, scaled_box
+from hrda_nb.models.crops import (
+    Box,
+    box_mask,
+    context_view,
+    crop,
+    pad_to_multiple,
+    random_box,
+    resize,
+    scaled_box,
+)
 from ..models.hrda import Output, fuse
 from ..models.sliding_window import WindowCache, average_windows, window_boxes
 from ..plots import classes_in, colorize, encode, heat, overlay
 from .canvas import Canvas, Pictures, Scene, Scenes, View
 
 # %% ../../nbs/26c_crops.ipynb #c006
-def cell_size(model:nn.Module) -> int: # 8; DeepLabV2: 16
+def cell_size(model: nn.Module) -> int:  # 8; DeepLabV2: 16
     "Picture pixels in a cell of the context map: decoder stride times downsampling."
-    return 2*model.decoder.stride
+    return 2 * model.decoder.stride
 
-def crop_sizes(size:tuple[int, int], # (H,W) of the picture in pixels
-               height:int,           # wanted for the context crop
-               share:float=.5,       # of the context crop's sides that the detail crop has
-               ratio:float=1.,       # width to height
-               cell:int=8            # what all sides divide by
-              ) -> tuple[tuple[int, int], tuple[int, int]]: # context, detail
+
+def crop_sizes(
+    size: tuple[int, int],  # (H,W) of the picture in pixels
+    height: int,  # wanted for the context crop
+    share: float = 0.5,  # of the context crop's sides that the detail crop has
+    ratio: float = 1.0,  # width to height
+    cell: int = 8,  # what all sides divide by
+) -> tuple[tuple[int, int], tuple[int, int]]:  # context, detail
     "Sizes of the two crops, as near to what is wanted as the picture and the cells allow. Raises `UserError` for pictures without a whole cell."
-    if min(size) < cell: raise UserError(f"a picture of {size[0]}x{size[1]} pixels is smaller than one cell of {cell}x{cell}: choose a larger picture")
-    fit = lambda wanted, most: max(cell, min(round(wanted), most)//cell*cell)
-    context = fit(height, size[0]), fit(height*ratio, size[1])
-    return context, (fit(context[0]*share, context[0]), fit(context[1]*share, context[1]))
+    if min(size) < cell:
+        raise UserError(
+            f"a picture of {size[0]}x{size[1]} pixels is smaller than one cell of {cell}x{cell}: choose a larger picture"
+        )
+    fit = lambda wanted, most: max(cell, min(round(wanted), most) // cell * cell)
+    context = fit(height, size[0]), fit(height * ratio, size[1])
+    return context, (fit(context[0] * share, context[0]), fit(context[1] * share, context[1]))
 
 # %% ../../nbs/26c_crops.ipynb #c009
-def place_box(y:float, x:float,      # where its upper left corner is wanted
-              size:tuple[int, int],  # (h,w) of the box
-              within:Box,            # the box it has to lie in
-              grid:int=1             # steps from the corner of `within`
-             ) -> Box:
+def place_box(
+    y: float,
+    x: float,  # where its upper left corner is wanted
+    size: tuple[int, int],  # (h,w) of the box
+    within: Box,  # the box it has to lie in
+    grid: int = 1,  # steps from the corner of `within`
+) -> Box:
     "The nearest place on the grid that lies inside."
-    def along(v, side, low, high): return min(max(low + grid*round((v-low)/grid), low), high-side)
+
+    def along(v, side, low, high):
+        return min(max(low + grid * round((v - low) / grid), low), high - side)
+
     top, left = along(y, size[0], within[0], within[1]), along(x, size[1], within[2], within[3])
-    return top, top+size[0], left, left+size[1]
+    return top, top + size[0], left, left + size[1]
 
 # %% ../../nbs/26c_crops.ipynb #c012
-def crop_views(image:np.ndarray, # (H,W,3) uint8
-               context_box:Box,  # in pixels of the picture
-               detail_box:Box    # likewise
-              ) -> tuple[np.ndarray, np.ndarray]: # (H_c/2,W_c/2,3) and (h,w,3) uint8
+def crop_views(
+    image: np.ndarray,  # (H,W,3) uint8
+    context_box: Box,  # in pixels of the picture
+    detail_box: Box,  # likewise
+) -> tuple[np.ndarray, np.ndarray]:  # (H_c/2,W_c/2,3) and (h,w,3) uint8
     "Context crop, downsampled by 2, and detail crop at full resolution (HRDA, section 3.1)."
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]                     # (1,3,H,W)
-    context, detail = context_view(crop(pixels, context_box).float()).round().byte(), crop(pixels, detail_box)
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]  # (1,3,H,W)
+    context, detail = (
+        context_view(crop(pixels, context_box).float()).round().byte(),
+        crop(pixels, detail_box),
+    )
     return context[0].permute(1, 2, 0).numpy(), detail[0].permute(1, 2, 0).numpy()
 
-def inside(box:Box, context_box:Box) -> Box:
+
+def inside(box: Box, context_box: Box) -> Box:
     "A box counted from the corner of the context box."
-    return box[0]-context_box[0], box[1]-context_box[0], box[2]-context_box[2], box[3]-context_box[2]
+    return (
+        box[0] - context_box[0],
+        box[1] - context_box[0],
+        box[2] - context_box[2],
+        box[3] - context_box[2],
+    )
 
 # %% ../../nbs/26c_crops.ipynb #c015
-def inserted_view(context:np.ndarray, # (H/2,W/2,3) uint8
-                  detail:np.ndarray,  # (h,w,3) uint8
-                  box:Box,            # of the detail, in pixels of the context crop
-                  cell:int=8          # pixels in a cell of the context map
-                 ) -> np.ndarray:     # (H,W,3) uint8
+def inserted_view(
+    context: np.ndarray,  # (H/2,W/2,3) uint8
+    detail: np.ndarray,  # (h,w,3) uint8
+    box: Box,  # of the detail, in pixels of the context crop
+    cell: int = 8,  # pixels in a cell of the context map
+) -> np.ndarray:  # (H,W,3) uint8
     "The enlarged context with the detail inserted as the fusion inserts logits: on whole cells."
-    H, W = 2*context.shape[0], 2*context.shape[1]
+    H, W = 2 * context.shape[0], 2 * context.shape[1]
     picture = np.array(Image.fromarray(context).resize((W, H), Image.Resampling.BILINEAR))
-    y, x = box[0]//cell*cell, box[2]//cell*cell
-    picture[y:y+detail.shape[0], x:x+detail.shape[1]] = detail
+    y, x = box[0] // cell * cell, box[2] // cell * cell
+    picture[y : y + detail.shape[0], x : x + detail.shape[1]] = detail
     return picture
 
 # %% ../../nbs/26c_crops.ipynb #c018
-def given_up(attention:Tensor, # (B,K or 1,h,w) in [0,1]
-             box:Box,          # of the detail, in cells of the context map
-             probabilities:Tensor|float=1. # (B,K,2h,2w) of the fused classes
-            ) -> Tensor:       # (B,1,2h,2w) in [0,1]
+def given_up(
+    attention: Tensor,  # (B,K or 1,h,w) in [0,1]
+    box: Box,  # of the detail, in cells of the context map
+    probabilities: Tensor | float = 1.0,  # (B,K,2h,2w) of the fused classes
+) -> Tensor:  # (B,1,2h,2w) in [0,1]
     "Weight that the context gives up to the detail, and, in a ring around the box, to nobody."
-    size = 2*attention.shape[-2], 2*attention.shape[-1]
-    return (resize(attention*box_mask(attention, box), size)*probabilities).sum(1, keepdim=True)
+    size = 2 * attention.shape[-2], 2 * attention.shape[-1]
+    return (resize(attention * box_mask(attention, box), size) * probabilities).sum(1, keepdim=True)
+
 
 @dataclass(eq=False)
 class CropLabels:
     "What a network says about two crops"
-    context:np.ndarray  # (H,W) uint8 class index, of the halved context crop
-    detail:np.ndarray   # (h,w)
-    fused:np.ndarray    # (H,W) with the detail inserted
-    weight:np.ndarray   # (H,W) float32 in [0,1], what the context gives up
 
-def crop_output(model:nn.Module, images:Tensor, # (1,3,H,W) the context crop in [0,1]
-                box:Box                         # the detail crop in it
-               ) -> Output:
+    context: np.ndarray  # (H,W) uint8 class index, of the halved context crop
+    detail: np.ndarray  # (h,w)
+    fused: np.ndarray  # (H,W) with the detail inserted
+    weight: np.ndarray  # (H,W) float32 in [0,1], what the context gives up
+
+
+def crop_output(
+    model: nn.Module,
+    images: Tensor,  # (1,3,H,W) the context crop in [0,1]
+    box: Box,  # the detail crop in it
+) -> Output:
     "A training step's forward; without HRDA a look at both crops, fused with attention 1."
-    if model.is_hrda: return model(images, box)
+    if model.is_hrda:
+        return model(images, box)
     context, detail = model(context_view(images)).fused, model(crop(images, box)).fused
     attention, size = torch.ones_like(context[:, :1]), tuple(images.shape[-2:])
-    return Output(fuse(context, detail, attention, scaled_box(box, cell_size(model))), size, size, [], context, attention, detail)
+    return Output(
+        fuse(context, detail, attention, scaled_box(box, cell_size(model))),
+        size,
+        size,
+        [],
+        context,
+        attention,
+        detail,
+    )
 
 # %% ../../nbs/26c_crops.ipynb #c019
-def look_at_crops(model:nn.Module, image:np.ndarray, # (H,W,3) uint8
-                  context_box:Box, detail_box:Box    # in pixels of the picture
-                 ) -> CropLabels:
+def look_at_crops(
+    model: nn.Module,
+    image: np.ndarray,  # (H,W,3) uint8
+    context_box: Box,
+    detail_box: Box,  # in pixels of the picture
+) -> CropLabels:
     "Labels of both crops and of the fusion, at picture resolution."
-    images, box = torch.from_numpy(np.ascontiguousarray(crop(image.transpose(2, 0, 1), context_box))), inside(detail_box, context_box)
+    images, box = (
+        torch.from_numpy(np.ascontiguousarray(crop(image.transpose(2, 0, 1), context_box))),
+        inside(detail_box, context_box),
+    )
     with evaluating(model):
-        out = crop_output(model, images[None].to(model_device(model)).float()/255, box)
-        detail, weight = resize(out.detail, (box[1]-box[0], box[3]-box[2])), given_up(out.attention, scaled_box(box, cell_size(model)), out.fused.softmax(1))
-        labels = [x[0].max(0).indices.byte().cpu().numpy() for x in (out.upsampled("context"), detail, out.upsampled())]
+        out = crop_output(model, images[None].to(model_device(model)).float() / 255, box)
+        detail, weight = (
+            resize(out.detail, (box[1] - box[0], box[3] - box[2])),
+            given_up(out.attention, scaled_box(box, cell_size(model)), out.fused.softmax(1)),
+        )
+        labels = [
+            x[0].max(0).indices.byte().cpu().numpy()
+            for x in (out.upsampled("context"), detail, out.upsampled())
+        ]
         return CropLabels(*labels, resize(weight, out.size)[0, 0].float().cpu().numpy())
 
 # %% ../../nbs/26c_crops.ipynb #c024
-CONTEXT, DETAIL = "#4fc3f7", "#ffb74d" # colours of the two boxes
+CONTEXT, DETAIL = "#4fc3f7", "#ffb74d"  # colours of the two boxes
 
-def enlarged(picture:np.ndarray, # (h,w) or (h,w,3) uint8
-             size:tuple[int, int] # (H,W)
-            ) -> np.ndarray:
+
+def enlarged(
+    picture: np.ndarray,  # (h,w) or (h,w,3) uint8
+    size: tuple[int, int],  # (H,W)
+) -> np.ndarray:
     "A picture whose pixels stay squares."
     return np.array(Image.fromarray(picture).resize(size[::-1], Image.Resampling.NEAREST))
 
-def dimmed(image:np.ndarray, # (H,W,3) uint8
-           box:Box,
-           by:float=.45
-          ) -> np.ndarray:
+
+def dimmed(
+    image: np.ndarray,  # (H,W,3) uint8
+    box: Box,
+    by: float = 0.45,
+) -> np.ndarray:
     "Dark outside of a box."
-    dark = (np.arange(256)*(1-by)).round().astype(np.uint8)[image]
-    dark[box[0]:box[1], box[2]:box[3]] = image[box[0]:box[1], box[2]:box[3]]
+    dark = (np.arange(256) * (1 - by)).round().astype(np.uint8)[image]
+    dark[box[0] : box[1], box[2] : box[3]] = image[box[0] : box[1], box[2] : box[3]]
     return dark
 
 # %% ../../nbs/26c_crops.ipynb #c025
-def draw_lines(picture:np.ndarray,        # (H,W,3) uint8, drawn on
-               rows:Sequence[int], columns:Sequence[int], # where, in pixels
-               colour:tuple[int, int, int]=(255, 255, 255),
-               weight:float=.5,           # 0 nothing, 1 the colour alone
-               width:int=1                # pixels
-              ) -> None:
+def draw_lines(
+    picture: np.ndarray,  # (H,W,3) uint8, drawn on
+    rows: Sequence[int],
+    columns: Sequence[int],  # where, in pixels
+    colour: tuple[int, int, int] = (255, 255, 255),
+    weight: float = 0.5,  # 0 nothing, 1 the colour alone
+    width: int = 1,  # pixels
+) -> None:
     "Straight lines across the whole picture."
     for places, across in ((rows, picture), (columns, picture.transpose(1, 0, 2))):
         for v in places:
-            line = across[max(0, v-width//2):v+(width+1)//2]
-            line[:] = line*(1-weight) + np.array(colour)*weight
+            line = across[max(0, v - width // 2) : v + (width + 1) // 2]
+            line[:] = line * (1 - weight) + np.array(colour) * weight
 
-def draw_cells(picture:np.ndarray, # (H,W,3) uint8, drawn on
-               step:float          # pixels in a cell
-              ) -> None:
+
+def draw_cells(
+    picture: np.ndarray,  # (H,W,3) uint8, drawn on
+    step: float,  # pixels in a cell
+) -> None:
     "The borders of cells; every eighth is heavier."
-    n = [int(s/step+.5) for s in picture.shape[:2]]
-    for every, weight in ((1, .3), (8, .5)): draw_lines(picture, *([round(i*step) for i in range(0, k, every)] for k in n), weight=weight)
+    n = [int(s / step + 0.5) for s in picture.shape[:2]]
+    for every, weight in ((1, 0.3), (8, 0.5)):
+        draw_lines(
+            picture, *([round(i * step) for i in range(0, k, every)] for k in n), weight=weight
+        )
 
 # %% ../../nbs/26c_crops.ipynb #c028
 LOOKS = "pixels", "labels", "both", "weight"
 
-def paint(picture:np.ndarray, # (H,W,3) uint8
-          label:np.ndarray,   # (H,W) class index
-          classes:ClassTable,
-          look:str            # "labels" or "both"
-         ) -> np.ndarray:     # (H,W,3) uint8
+
+def paint(
+    picture: np.ndarray,  # (H,W,3) uint8
+    label: np.ndarray,  # (H,W) class index
+    classes: ClassTable,
+    look: str,  # "labels" or "both"
+) -> np.ndarray:  # (H,W,3) uint8
     "Labels alone or over a picture."
-    return colorize(label, classes) if look == "labels" else overlay(picture, label, classes, .55)
+    return colorize(label, classes) if look == "labels" else overlay(picture, label, classes, 0.55)
 
 # %% ../../nbs/26c_crops.ipynb #c029
-def crop_panels(image:np.ndarray, # (H,W,3) uint8
-                context_box:Box, detail_box:Box, # in pixels of the picture
-                cell:int,         # pixels in a cell of the context map
-                classes:ClassTable,
-                labels:CropLabels|None=None, # what a network says; None: pixels
-                look:str="pixels",           # one of `LOOKS`
-                width:int=640     # of the panels: about this many pixels, or as wide as the context crop
-               ) -> dict[str, np.ndarray]: # context, detail, place, inserted: (h,w,3) uint8
+def crop_panels(
+    image: np.ndarray,  # (H,W,3) uint8
+    context_box: Box,
+    detail_box: Box,  # in pixels of the picture
+    cell: int,  # pixels in a cell of the context map
+    classes: ClassTable,
+    labels: CropLabels | None = None,  # what a network says; None: pixels
+    look: str = "pixels",  # one of `LOOKS`
+    width: int = 640,  # of the panels: about this many pixels, or as wide as the context crop
+) -> dict[str, np.ndarray]:  # context, detail, place, inserted: (h,w,3) uint8
     "What there is to see of two crops, enlarged to one width."
     small, sharp = crop_views(image, context_box, detail_box)
     box = inside(detail_box, context_box)
-    cut = lambda x, s=1: x[box[0]//s:box[1]//s, box[2]//s:box[3]//s]
-    columns = 2*small.shape[1]*max(1, width//(2*small.shape[1]))
-    fit = lambda x: enlarged(x, (round(columns*x.shape[0]/x.shape[1]), columns))
-    pictures = dict(context=small, detail=sharp, place=cut(small, 2), inserted=inserted_view(small, sharp, box, cell))
-    if labels is None or look == "pixels": return {n: fit(p) for n, p in pictures.items()}
-    if look == "weight": return {n: fit(heat(w)) for n, w in zip(pictures, (1-labels.weight, cut(labels.weight), 1-cut(labels.weight), labels.weight))}
+    cut = lambda x, s=1: x[box[0] // s : box[1] // s, box[2] // s : box[3] // s]
+    columns = 2 * small.shape[1] * max(1, width // (2 * small.shape[1]))
+    fit = lambda x: enlarged(x, (round(columns * x.shape[0] / x.shape[1]), columns))
+    pictures = dict(
+        context=small,
+        detail=sharp,
+        place=cut(small, 2),
+        inserted=inserted_view(small, sharp, box, cell),
+    )
+    if labels is None or look == "pixels":
+        return {n: fit(p) for n, p in pictures.items()}
+    if look == "weight":
+        return {
+            n: fit(heat(w))
+            for n, w in zip(
+                pictures,
+                (1 - labels.weight, cut(labels.weight), 1 - cut(labels.weight), labels.weight),
+            )
+        }
     said = labels.context, labels.detail, cut(labels.context), labels.fused
     return {n: paint(fit(p), fit(l), classes, look) for (n, p), l in zip(pictures.items(), said)}
 
 # %% ../../nbs/26c_crops.ipynb #c032
-def right(label:np.ndarray, # (h,w) class index
-          truth:np.ndarray  # (h,w) class index or 255
-         ) -> float:        # in [0,1]; NaN where nothing counts
+def right(
+    label: np.ndarray,  # (h,w) class index
+    truth: np.ndarray,  # (h,w) class index or 255
+) -> float:  # in [0,1]; NaN where nothing counts
     "Share of the pixels with a truth that have it."
     known = truth != IGNORE
     return float((label == truth)[known].mean()) if known.any() else float("nan")
 
 # %% ../../nbs/26c_crops.ipynb #c033
-def crop_words(context_box:Box, detail_box:Box, # in pixels of the picture
-               cell:int,                        # pixels in a cell of the context map
-               labels:CropLabels|None=None,
-               truth:np.ndarray|None=None       # (H,W) of the whole picture
-              ) -> str: # HTML
+def crop_words(
+    context_box: Box,
+    detail_box: Box,  # in pixels of the picture
+    cell: int,  # pixels in a cell of the context map
+    labels: CropLabels | None = None,
+    truth: np.ndarray | None = None,  # (H,W) of the whole picture
+) -> str:  # HTML
     "What is seen, in numbers."
-    size = lambda b: (b[1]-b[0], b[3]-b[2])
+    size = lambda b: (b[1] - b[0], b[3] - b[2])
     (H, W), (h, w), box = size(context_box), size(detail_box), inside(detail_box, context_box)
-    words = [f"Context crop <b>{H}×{W}</b>, halved to {H//2}×{W//2} = <b>{H*W//4:,} pixels</b>: a cell of its map is {cell}×{cell} pixels of the street.",
-             f"Detail crop <b>{h}×{w}</b>, as it is = <b>{h*w:,} pixels</b>: a cell is {cell//2}×{cell//2}. The context sees {H*W/(h*w):.1f} times as much of the street."]
+    words = [
+        f"Context crop <b>{H}×{W}</b>, halved to {H // 2}×{W // 2} = <b>{H * W // 4:,} pixels</b>: a cell of its map is {cell}×{cell} pixels of the street.",
+        f"Detail crop <b>{h}×{w}</b>, as it is = <b>{h * w:,} pixels</b>: a cell is {cell // 2}×{cell // 2}. The context sees {H * W / (h * w):.1f} times as much of the street.",
+    ]
     off = box[0] % cell, box[2] % cell
-    words.append(f"The detail begins {box[0]} down and {box[2]} right of the context's corner"
-        + (f": <b>not on the grid, it is inserted {off[0]} pixels too high and {off[1]} too far left</b>." if any(off) else f", which is cell ({box[0]//cell}, {box[2]//cell})."))
+    words.append(
+        f"The detail begins {box[0]} down and {box[2]} right of the context's corner"
+        + (
+            f": <b>not on the grid, it is inserted {off[0]} pixels too high and {off[1]} too far left</b>."
+            if any(off)
+            else f", which is cell ({box[0] // cell}, {box[2] // cell})."
+        )
+    )
     cut = slice(*box[:2]), slice(*box[2:])
     if labels and truth is not None:
-        there = truth[detail_box[0]:detail_box[1], detail_box[2]:detail_box[3]]
-        scores = right(labels.context[cut], there), right(labels.detail, there), right(labels.fused[cut], there)
-        words.append("Right inside the detail box: context {:.0%}, detail {:.0%}, <b>inserted {:.0%}</b>.".format(*scores))
-    elif labels: words.append("This picture has no truth to score against.")
+        there = truth[detail_box[0] : detail_box[1], detail_box[2] : detail_box[3]]
+        scores = (
+            right(labels.context[cut], there),
+            right(labels.detail, there),
+            right(labels.fused[cut], there),
+        )
+        words.append(
+            "Right inside the detail box: context {:.0%}, detail {:.0%}, <b>inserted {:.0%}</b>.".format(
+                *scores
+            )
+        )
+    elif labels:
+        words.append("This picture has no truth to score against.")
     if labels:
-        outside = labels.weight.copy(); outside[cut] = 0
-        words.append(f"The detail counts {labels.weight[cut].mean():.0%} inside its box. In a ring around it the context gives up as much as {outside.max():.0%}, and nobody takes it.")
+        outside = labels.weight.copy()
+        outside[cut] = 0
+        words.append(
+            f"The detail counts {labels.weight[cut].mean():.0%} inside its box. In a ring around it the context gives up as much as {outside.max():.0%}, and nobody takes it."
+        )
     return "<br>".join(words)
 
 # %% ../../nbs/26c_crops.ipynb #c036
-def framed(names:Sequence[str], # of the canvases
-           view:str,            # canvases get the CSS class hrda-VIEW-NAME
-           width:str            # of each, CSS
-          ) -> tuple[dict[str, Canvas], dict[str, widgets.HTML], widgets.HBox]: # canvases, titles, all of them in a row
+def framed(
+    names: Sequence[str],  # of the canvases
+    view: str,  # canvases get the CSS class hrda-VIEW-NAME
+    width: str,  # of each, CSS
+) -> tuple[
+    dict[str, Canvas], dict[str, widgets.HTML], widgets.HBox
+]:  # canvases, titles, all of them in a row
     "Canvases below their titles."
     canvases, titles = {n: Canvas() for n in names}, {n: widgets.HTML() for n in names}
-    for n, c in canvases.items(): c.add_class(f"hrda-{view}-{n}")
-    columns = [widgets.VBox([titles[n], canvases[n]], layout=widgets.Layout(width=width, min_width="15em")) for n in names]
-    return canvases, titles, widgets.HBox(columns, layout=widgets.Layout(flex_flow="row wrap", justify_content="space-between"))
+    for n, c in canvases.items():
+        c.add_class(f"hrda-{view}-{n}")
+    columns = [
+        widgets.VBox([titles[n], canvases[n]], layout=widgets.Layout(width=width, min_width="15em"))
+        for n in names
+    ]
+    return (
+        canvases,
+        titles,
+        widgets.HBox(
+            columns, layout=widgets.Layout(flex_flow="row wrap", justify_content="space-between")
+        ),
+    )
 
-def limit(slider:widgets.IntSlider, most:int) -> None:
+
+def limit(slider: widgets.IntSlider, most: int) -> None:
     "A slider that ends where the picture does."
-    if slider.max != (most := max(slider.min, most)): slider.max = most
+    if slider.max != (most := max(slider.min, most)):
+        slider.max = most
 
 # %% ../../nbs/26c_crops.ipynb #c037
-def crop_controls(detail:int, # height of the network's detail crop in pixels
-                  cell:int    # pixels in a cell of the context map
-                 ) -> tuple[widgets.Widget, ...]: # context, detail, look, grid, snap, random
+def crop_controls(
+    detail: int,  # height of the network's detail crop in pixels
+    cell: int,  # pixels in a cell of the context map
+) -> tuple[widgets.Widget, ...]:  # context, detail, look, grid, snap, random
     "What can be chosen about the crops."
     wide = lambda w: dict(layout=widgets.Layout(width=w))
-    height = widgets.IntSlider(2*detail, min=8*cell, max=max(1024, 2*detail), step=4*cell, description="context", tooltip="height of the context crop in pixels", style=dict(description_width="4em"), **wide("19em"))
-    share = widgets.SelectionSlider(options=[("¼", .25), ("½", .5), ("¾", .75), ("whole", 1.)], value=.5, description="detail", tooltip="share of the context crop's sides that the detail crop has", style=dict(description_width="4em"), **wide("17em"))
-    look = widgets.ToggleButtons(options=LOOKS, tooltips=["what the network gets", "what it says", "labels over pixels", "how much each view counts: dark nothing, bright all"])
+    height = widgets.IntSlider(
+        2 * detail,
+        min=8 * cell,
+        max=max(1024, 2 * detail),
+        step=4 * cell,
+        description="context",
+        tooltip="height of the context crop in pixels",
+        style=dict(description_width="4em"),
+        **wide("19em"),
+    )
+    share = widgets.SelectionSlider(
+        options=[("¼", 0.25), ("½", 0.5), ("¾", 0.75), ("whole", 1.0)],
+        value=0.5,
+        description="detail",
+        tooltip="share of the context crop's sides that the detail crop has",
+        style=dict(description_width="4em"),
+        **wide("17em"),
+    )
+    look = widgets.ToggleButtons(
+        options=LOOKS,
+        tooltips=[
+            "what the network gets",
+            "what it says",
+            "labels over pixels",
+            "how much each view counts: dark nothing, bright all",
+        ],
+    )
     look.style.button_width = "5em"
-    grid = widgets.ToggleButton(description="grid", tooltip="show the cells of the maps", **wide("5em"))
-    snap = widgets.ToggleButton(True, description="snap", tooltip="the detail box moves in whole cells of the context map", **wide("5em"))
-    return height, share, look, grid, snap, widgets.Button(description="random", icon="random", tooltip="boxes as a training step draws them", **wide("8em"))
+    grid = widgets.ToggleButton(
+        description="grid", tooltip="show the cells of the maps", **wide("5em")
+    )
+    snap = widgets.ToggleButton(
+        True,
+        description="snap",
+        tooltip="the detail box moves in whole cells of the context map",
+        **wide("5em"),
+    )
+    return (
+        height,
+        share,
+        look,
+        grid,
+        snap,
+        widgets.Button(
+            description="random",
+            icon="random",
+            tooltip="boxes as a training step draws them",
+            **wide("8em"),
+        ),
+    )
 
 # %% ../../nbs/26c_crops.ipynb #c039
-PANELS = {"context": ("context", "the context crop at half its resolution"), "detail": ("detail", "the detail crop at full resolution"), # name -> title, in words
-          "place": ("same place in context", "the detail box as the context has it"), "inserted": ("inserted", "the enlarged context with the detail inserted")}
+PANELS = {
+    "context": ("context", "the context crop at half its resolution"),
+    "detail": ("detail", "the detail crop at full resolution"),  # name -> title, in words
+    "place": ("same place in context", "the detail box as the context has it"),
+    "inserted": ("inserted", "the enlarged context with the detail inserted"),
+}
 
-def street_boxes(context_box:Box, detail_box:Box) -> list[dict]: # as `Canvas.boxes`
+
+def street_boxes(context_box: Box, detail_box: Box) -> list[dict]:  # as `Canvas.boxes`
     "Both boxes, to be dragged."
-    box = lambda name, b, **more: dict(name=name, label=f"{name} {b[1]-b[0]}×{b[3]-b[2]}", y1=b[0], y2=b[1], x1=b[2], x2=b[3], **more)
-    limits = [context_box[i] for i in (0, 2, 1, 3)]                                    # top, left, bottom, right
-    return [box("context", context_box, colour=CONTEXT), box("detail", detail_box, colour=DETAIL, within=limits, inside="context")]
+    box = lambda name, b, **more: dict(
+        name=name,
+        label=f"{name} {b[1] - b[0]}×{b[3] - b[2]}",
+        y1=b[0],
+        y2=b[1],
+        x1=b[2],
+        x2=b[3],
+        **more,
+    )
+    limits = [context_box[i] for i in (0, 2, 1, 3)]  # top, left, bottom, right
+    return [
+        box("context", context_box, colour=CONTEXT),
+        box("detail", detail_box, colour=DETAIL, within=limits, inside="context"),
+    ]
 
-def panel_size(name:str, # one of `PANELS`
-               context_box:Box, detail_box:Box) -> tuple[int, int]: # (h,w)
+
+def panel_size(
+    name: str,  # one of `PANELS`
+    context_box: Box,
+    detail_box: Box,
+) -> tuple[int, int]:  # (h,w)
     "How many pixels a panel consists of."
-    box, halved = (context_box if name in ("context", "inserted") else detail_box), 2 if name in ("context", "place") else 1
-    return (box[1]-box[0])//halved, (box[3]-box[2])//halved
+    box, halved = (
+        (context_box if name in ("context", "inserted") else detail_box),
+        2 if name in ("context", "place") else 1,
+    )
+    return (box[1] - box[0]) // halved, (box[3] - box[2]) // halved
 
-def panel_boxes(name:str, width:int, # of the enlarged panel in pixels
-                context_box:Box, detail_box:Box) -> list[dict]: # as `Canvas.boxes`
+
+def panel_boxes(
+    name: str,
+    width: int,  # of the enlarged panel in pixels
+    context_box: Box,
+    detail_box: Box,
+) -> list[dict]:  # as `Canvas.boxes`
     "The detail box where it lies inside a panel."
-    if name not in ("context", "inserted"): return []
-    scale = width/(context_box[3]-context_box[2])
-    return [dict(zip(("y1", "y2", "x1", "x2"), (round(v*scale) for v in inside(detail_box, context_box))), name="detail", colour=DETAIL, drag=False)]
+    if name not in ("context", "inserted"):
+        return []
+    scale = width / (context_box[3] - context_box[2])
+    return [
+        dict(
+            zip(
+                ("y1", "y2", "x1", "x2"),
+                (round(v * scale) for v in inside(detail_box, context_box)),
+            ),
+            name="detail",
+            colour=DETAIL,
+            drag=False,
+        )
+    ]
 
 # %% ../../nbs/26c_crops.ipynb #c042
 class CropsView(View):
     "Two boxes on a street, and what the network gets of each."
-    def __init__(self, scenes:Scenes):
+
+    def __init__(self, scenes: Scenes):
         detail = getattr(scenes.model, "detail_size", (256, 256))
-        self.cell, self.ratio, self.rng = cell_size(scenes.model), detail[1]/detail[0], np.random.default_rng(0)
-        self.height, self.share, self.look, self.grid, self.snap, self.random = controls = crop_controls(detail[0], self.cell)
+        self.cell, self.ratio, self.rng = (
+            cell_size(scenes.model),
+            detail[1] / detail[0],
+            np.random.default_rng(0),
+        )
+        self.height, self.share, self.look, self.grid, self.snap, self.random = controls = (
+            crop_controls(detail[0], self.cell)
+        )
         street, street_title, top = framed(["street"], "crops", "64%")
         self.canvases, self.titles, panels = framed(list(PANELS), "crops", "24.5%")
-        self.canvases, self.titles, self.street = street | self.canvases, street_title | self.titles, street["street"]
-        self.street.tool, self._scene, self._seen, self.corner, self.inner = "box", None, (None, None), None, None
+        self.canvases, self.titles, self.street = (
+            street | self.canvases,
+            street_title | self.titles,
+            street["street"],
+        )
+        self.street.tool, self._scene, self._seen, self.corner, self.inner = (
+            "box",
+            None,
+            (None, None),
+            None,
+            None,
+        )
         super().__init__(scenes, controls, [top, panels], "crops")
         self.words.layout.width, self.words.layout.min_width = "34%", "15em"
-        top.children += (self.words,); self.children = [c for c in self.children if c is not self.words]
-        self.street.on("box", self._move); self.random.on_click(lambda _: self.draw_boxes(self.rng))
-        self.watch(*controls[:-1]); self.refresh()
+        top.children += (self.words,)
+        self.children = [c for c in self.children if c is not self.words]
+        self.street.on("box", self._move)
+        self.random.on_click(lambda _: self.draw_boxes(self.rng))
+        self.watch(*controls[:-1])
+        self.refresh()
+
     @property
     def scene(self) -> Scene:
         "The picture chosen."
-        if self._scene is None or self._scene.name != self.picker.value: self._scene = self.scenes.scene(self.picker.value)
+        if self._scene is None or self._scene.name != self.picker.value:
+            self._scene = self.scenes.scene(self.picker.value)
         return self._scene
+
     def sizes(self) -> tuple[tuple[int, int], tuple[int, int]]:
         "Of the context and the detail crop, in pixels."
-        return crop_sizes(self.scene.image.shape[:2], self.height.value, self.share.value, self.ratio, self.cell)
+        return crop_sizes(
+            self.scene.image.shape[:2], self.height.value, self.share.value, self.ratio, self.cell
+        )
+
     def boxes(self) -> tuple[Box, Box]:
         "Context and detail box in pixels of the picture."
         (context, detail), (H, W) = self.sizes(), self.scene.image.shape[:2]
-        if self.corner is None: self.corner, self.inner = [(H-context[0])//2, (W-context[1])//2], [(c-d)//2 for c, d in zip(context, detail)]
+        if self.corner is None:
+            self.corner, self.inner = (
+                [(H - context[0]) // 2, (W - context[1]) // 2],
+                [(c - d) // 2 for c, d in zip(context, detail)],
+            )
         outer = place_box(*self.corner, context, (0, H, 0, W))
-        inner = place_box(outer[0]+self.inner[0], outer[2]+self.inner[1], detail, outer, self.cell if self.snap.value else 1)
+        inner = place_box(
+            outer[0] + self.inner[0],
+            outer[2] + self.inner[1],
+            detail,
+            outer,
+            self.cell if self.snap.value else 1,
+        )
         self.corner, self.inner = [outer[0], outer[2]], list(inside(inner, outer)[::2])
         return outer, inner
-    def _move(self, name:str, y1:int, x1:int, **_:Any) -> None:
-        if name == "context": self.corner = [y1, x1]
-        else: self.inner = [y1-self.corner[0], x1-self.corner[1]]
+
+    def _move(self, name: str, y1: int, x1: int, **_: Any) -> None:
+        if name == "context":
+            self.corner = [y1, x1]
+        else:
+            self.inner = [y1 - self.corner[0], x1 - self.corner[1]]
         self.refresh()
-    def draw_boxes(self, rng:Any) -> None:
+
+    def draw_boxes(self, rng: Any) -> None:
         "Boxes as a training step draws them."
         context, detail = self.sizes()
         self.corner = list(random_box(self.scene.image.shape[:2], context, rng, 1)[::2])
         self.inner = list(random_box(context, detail, rng, self.cell)[::2])
         self.refresh()
-    def labels(self, *boxes:Box) -> CropLabels:
+
+    def labels(self, *boxes: Box) -> CropLabels:
         "What the model says about the crops; computed once a place."
-        if self._seen[0] != (self.scene, boxes): self._seen = (self.scene, boxes), look_at_crops(self.scenes.model, self.scene.image, *boxes)
+        if self._seen[0] != (self.scene, boxes):
+            self._seen = (
+                (self.scene, boxes),
+                look_at_crops(self.scenes.model, self.scene.image, *boxes),
+            )
         return self._seen[1]
+
     def draw(self) -> None:
         "Street, panels and words."
         limit(self.height, self.scene.image.shape[0])
         boxes, look = self.boxes(), self.look.value
         labels = self.labels(*boxes) if look != "pixels" else None
         self.draw_street(*boxes)
-        for n, picture in crop_panels(self.scene.image, *boxes, self.cell, self.classes, labels, look).items(): self.draw_panel(n, picture, *boxes)
+        for n, picture in crop_panels(
+            self.scene.image, *boxes, self.cell, self.classes, labels, look
+        ).items():
+            self.draw_panel(n, picture, *boxes)
         self.words.value = crop_words(*boxes, self.cell, labels, self.scene.truth)
-        self.show_legend(classes_in(labels.context, labels.detail, labels.fused) if look in ("labels", "both") else [])
-    def draw_street(self, context_box:Box, detail_box:Box) -> None:
+        self.show_legend(
+            classes_in(labels.context, labels.detail, labels.fused)
+            if look in ("labels", "both")
+            else []
+        )
+
+    def draw_street(self, context_box: Box, detail_box: Box) -> None:
         "The street, dim outside the context box."
         picture, canvas = dimmed(self.scene.image, context_box), self.street
-        if self.grid.value: draw_cells(crop(picture.transpose(2, 0, 1), context_box).transpose(1, 2, 0), self.cell)
-        canvas.shape, canvas.grid, canvas.boxes = list(picture.shape[:2]), self.cell if self.snap.value else 1, street_boxes(context_box, detail_box)
+        if self.grid.value:
+            draw_cells(crop(picture.transpose(2, 0, 1), context_box).transpose(1, 2, 0), self.cell)
+        canvas.shape, canvas.grid, canvas.boxes = (
+            list(picture.shape[:2]),
+            self.cell if self.snap.value else 1,
+            street_boxes(context_box, detail_box),
+        )
         at = lambda b: f"row {b[0]}, column {b[2]}"
-        canvas.show(picture, f"a street of {picture.shape[0]} by {picture.shape[1]} pixels, its context box at {at(context_box)}, its detail box at {at(detail_box)}")
+        canvas.show(
+            picture,
+            f"a street of {picture.shape[0]} by {picture.shape[1]} pixels, its context box at {at(context_box)}, its detail box at {at(detail_box)}",
+        )
         self.titles["street"].value = f"<b>street</b> {picture.shape[0]}×{picture.shape[1]}"
-    def draw_panel(self, name:str, picture:np.ndarray, *boxes:Box) -> None:
+
+    def draw_panel(self, name: str, picture: np.ndarray, *boxes: Box) -> None:
         "One of the four pictures below."
         canvas, (h, w), (title, alt) = self.canvases[name], panel_size(name, *boxes), PANELS[name]
-        if self.grid.value: draw_cells(picture, picture.shape[1]/w*self.cell/(1 if name == "inserted" else 2))
-        canvas.shape, canvas.boxes = list(picture.shape[:2]), panel_boxes(name, picture.shape[1], *boxes)
+        if self.grid.value:
+            draw_cells(picture, picture.shape[1] / w * self.cell / (1 if name == "inserted" else 2))
+        canvas.shape, canvas.boxes = (
+            list(picture.shape[:2]),
+            panel_boxes(name, picture.shape[1], *boxes),
+        )
         canvas.show(picture, f"{alt}, {h}×{w} pixels, shown as {self.look.value}")
         self.titles[name].value = f"<b>{title}</b> {h}×{w} px"
 
 # %% ../../nbs/26c_crops.ipynb #c043
-def explore_crops(model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
-                  pictures:Pictures=None,         # a folder, a dataset, pictures; None: the sample's target/val
-                  classes:ClassTable|None=None,   # None: the checkpoint's, the dataset's, or Cityscapes
-                  max_side:int=1024               # larger pictures are shrunk to this many pixels
-                 ) -> CropsView:
+def explore_crops(
+    model: nn.Module
+    | str
+    | Path
+    | None = None,  # a model, a checkpoint, or None: the sample checkpoint
+    pictures: Pictures = None,  # a folder, a dataset, pictures; None: the sample's target/val
+    classes: ClassTable | None = None,  # None: the checkpoint's, the dataset's, or Cityscapes
+    max_side: int = 1024,  # larger pictures are shrunk to this many pixels
+) -> CropsView:
     "Drag the context and the detail box, and see both crops as the network gets them."
     return CropsView(Scenes(model, pictures, classes, max_side))
 
 # %% ../../nbs/26c_crops.ipynb #c051
-def overlap_count(size:tuple[int, int], # (H,W) in pixels
-                  boxes:Sequence[Box]
-                 ) -> np.ndarray:       # (H,W) int
+def overlap_count(
+    size: tuple[int, int],  # (H,W) in pixels
+    boxes: Sequence[Box],
+) -> np.ndarray:  # (H,W) int
     "In how many windows each pixel lies."
     count = np.zeros(size, int)
-    for y1, y2, x1, x2 in boxes: count[y1:y2, x1:x2] += 1
+    for y1, y2, x1, x2 in boxes:
+        count[y1:y2, x1:x2] += 1
     return count
 
 # %% ../../nbs/26c_crops.ipynb #c054
 @dataclass(frozen=True)
 class Passes:
     "How often the encoder is called for one picture, and for how many pixels"
-    windows:int         # of the picture, each seen once (HRDA: at half resolution)
-    detail:int          # detail windows that they ask for
-    distinct:int        # those at different places
-    window_pixels:int   # that one window brings to the encoder
-    detail_pixels:int   # that one detail window brings
-    def total(self, share:bool=True) -> int:
+
+    windows: int  # of the picture, each seen once (HRDA: at half resolution)
+    detail: int  # detail windows that they ask for
+    distinct: int  # those at different places
+    window_pixels: int  # that one window brings to the encoder
+    detail_pixels: int  # that one detail window brings
+
+    def total(self, share: bool = True) -> int:
         "Passes; `share`: every distinct detail window once."
         return self.windows + (self.distinct if share else self.detail)
-    def pixels(self, share:bool=True) -> int:
-        "Pixels in all passes together."
-        return self.windows*self.window_pixels + (self.distinct if share else self.detail)*self.detail_pixels
 
-def picture_windows(size:tuple[int, int],               # (H,W) of the picture
-                    window:tuple[int, int]|None=None,   # None: the picture as a whole
-                    stride:tuple[int, int]|None=None,
-                    cell:int=1                          # what the sides of an HRDA network's inputs divide by
-                   ) -> list[Box]:
+    def pixels(self, share: bool = True) -> int:
+        "Pixels in all passes together."
+        return (
+            self.windows * self.window_pixels
+            + (self.distinct if share else self.detail) * self.detail_pixels
+        )
+
+
+def picture_windows(
+    size: tuple[int, int],  # (H,W) of the picture
+    window: tuple[int, int] | None = None,  # None: the picture as a whole
+    stride: tuple[int, int] | None = None,
+    cell: int = 1,  # what the sides of an HRDA network's inputs divide by
+) -> list[Box]:
     "Where `segment` puts its windows: over the picture, filled up where it must be."
-    up = lambda sides: tuple(-(-s//cell)*cell for s in sides)
-    if window is None or window[0] >= size[0] and window[1] >= size[1]: return [(0, up(size)[0], 0, up(size)[1])]
-    return window_boxes(tuple(u if s < w else s for s, u, w in zip(size, up(size), up(window))), up(window), stride)
+    up = lambda sides: tuple(-(-s // cell) * cell for s in sides)
+    if window is None or (window[0] >= size[0] and window[1] >= size[1]):
+        return [(0, up(size)[0], 0, up(size)[1])]
+    return window_boxes(
+        tuple(u if s < w else s for s, u, w in zip(size, up(size), up(window))), up(window), stride
+    )
 
 # %% ../../nbs/26c_crops.ipynb #c055
-def count_passes(size:tuple[int, int],                     # (H,W) of the picture
-                 window:tuple[int, int]|None=None,         # (h,w) of the picture's windows; None: the picture as a whole
-                 stride:tuple[int, int]|None=None,
-                 detail:tuple[int, int]|None=None,         # (h,w) of the detail windows inside; None: not HRDA
-                 detail_stride:tuple[int, int]|None=None,
-                 cell:int=8                                # HRDA: what the sides of its inputs divide by
-                ) -> Passes:
+def count_passes(
+    size: tuple[int, int],  # (H,W) of the picture
+    window: tuple[int, int]
+    | None = None,  # (h,w) of the picture's windows; None: the picture as a whole
+    stride: tuple[int, int] | None = None,
+    detail: tuple[int, int] | None = None,  # (h,w) of the detail windows inside; None: not HRDA
+    detail_stride: tuple[int, int] | None = None,
+    cell: int = 8,  # HRDA: what the sides of its inputs divide by
+) -> Passes:
     "Encoder passes of a whole picture."
     outer = picture_windows(size, window, stride, cell if detail else 1)
-    h, w = outer[0][1]-outer[0][0], outer[0][3]-outer[0][2]
-    if detail is None: return Passes(len(outer), 0, 0, h*w, 0)
+    h, w = outer[0][1] - outer[0][0], outer[0][3] - outer[0][2]
+    if detail is None:
+        return Passes(len(outer), 0, 0, h * w, 0)
     inner = window_boxes((h, w), detail, detail_stride)
-    places = {(y+b[0], x+b[2]) for y, _, x, _ in outer for b in inner}
-    return Passes(len(outer), len(outer)*len(inner), len(places), h*w//4, inner[0][1]*inner[0][3])
+    places = {(y + b[0], x + b[2]) for y, _, x, _ in outer for b in inner}
+    return Passes(
+        len(outer), len(outer) * len(inner), len(places), h * w // 4, inner[0][1] * inner[0][3]
+    )
 
 # %% ../../nbs/26c_crops.ipynb #c060
-def seams(size:tuple[int, int], boxes:Sequence[Box]) -> tuple[list[int], list[int]]: # rows, columns
+def seams(
+    size: tuple[int, int], boxes: Sequence[Box]
+) -> tuple[list[int], list[int]]:  # rows, columns
     "Where windows begin or end inside the picture."
-    at = lambda i, side: sorted({v for b in boxes for v in b[i:i+2] if 0 < v < side})
+    at = lambda i, side: sorted({v for b in boxes for v in b[i : i + 2] if 0 < v < side})
     return at(0, size[0]), at(2, size[1])
 
-def seam_jumps(label:np.ndarray, # (h,w) class index
-               rows:Sequence[int], columns:Sequence[int] # of the seams, in cells of `label`
-              ) -> tuple[float, float]: # NaN where there are no neighbours to compare
+
+def seam_jumps(
+    label: np.ndarray,  # (h,w) class index
+    rows: Sequence[int],
+    columns: Sequence[int],  # of the seams, in cells of `label`
+) -> tuple[float, float]:  # NaN where there are no neighbours to compare
     "Share of neighbours with different labels: across seams, and elsewhere."
     down, right = label[1:] != label[:-1], label[:, 1:] != label[:, :-1]
     r, c = np.isin(np.arange(1, len(label)), rows), np.isin(np.arange(1, label.shape[1]), columns)
-    mean = lambda *parts: float(np.concatenate([p.ravel() for p in parts]).mean()) if sum(p.size for p in parts) else float("nan")
+    mean = lambda *parts: (
+        float(np.concatenate([p.ravel() for p in parts]).mean())
+        if sum(p.size for p in parts)
+        else float("nan")
+    )
     return mean(down[r], right[:, c]), mean(down[~r], right[:, ~c])
 
-def seam_distance(size:tuple[int, int], # (H,W)
-                  rows:Sequence[int], columns:Sequence[int]
-                 ) -> np.ndarray: # (H,W) float32 in pixels; infinite where there is no seam
+
+def seam_distance(
+    size: tuple[int, int],  # (H,W)
+    rows: Sequence[int],
+    columns: Sequence[int],
+) -> np.ndarray:  # (H,W) float32 in pixels; infinite where there is no seam
     "How far the middle of a pixel is from the nearest seam."
-    along = lambda n, at: np.abs(np.arange(n)[:, None] + .5 - np.array(at, np.float32)).min(1, initial=np.inf).astype(np.float32)
+    along = lambda n, at: (
+        np.abs(np.arange(n)[:, None] + 0.5 - np.array(at, np.float32))
+        .min(1, initial=np.inf)
+        .astype(np.float32)
+    )
     return np.minimum(along(size[0], rows)[:, None], along(size[1], columns)[None])
 
 # %% ../../nbs/26c_crops.ipynb #c063
 @dataclass(eq=False)
 class Windowed:
     "Labels of a picture from windows"
-    labels:np.ndarray # (H,W) uint8 class index
-    cells:np.ndarray  # the labels before they were enlarged, (h,w)
-    stride:int        # pixels in one of those
+
+    labels: np.ndarray  # (H,W) uint8 class index
+    cells: np.ndarray  # the labels before they were enlarged, (h,w)
+    stride: int  # pixels in one of those
 
 # %% ../../nbs/26c_crops.ipynb #c064
 class WindowRuns:
     "A picture through windows of any size and stride; what was computed is kept."
-    def __init__(self, model:nn.Module, scene:Scene):
+
+    def __init__(self, model: nn.Module, scene: Scene):
         self.model, self.scene, self.size = model, scene, scene.image.shape[:2]
-        x = torch.from_numpy(np.ascontiguousarray(scene.image)).permute(2, 0, 1)[None].to(model_device(model)).float()/255   # (1,3,H,W)
+        x = (
+            torch.from_numpy(np.ascontiguousarray(scene.image))
+            .permute(2, 0, 1)[None]
+            .to(model_device(model))
+            .float()
+            / 255
+        )  # (1,3,H,W)
         self.images = pad_to_multiple(x, model.multiple, model.encoder.mean)
-        self._caches:dict[tuple[int, int], WindowCache] = {}
+        self._caches: dict[tuple[int, int], WindowCache] = {}
         self._context, self._found = None, {}
-    def cache(self, window:tuple[int, int]) -> WindowCache:
+
+    def cache(self, window: tuple[int, int]) -> WindowCache:
         "The window maps of one window size; those of another are forgotten."
-        if window not in self._caches: self._caches = {window: WindowCache(self.model.segment, self.images, self.model.window_batch(*window))}
+        if window not in self._caches:
+            self._caches = {
+                window: WindowCache(
+                    self.model.segment, self.images, self.model.window_batch(*window)
+                )
+            }
         return self._caches[window]
-    def boxes(self, window:tuple[int, int], stride:tuple[int, int]) -> list[Box]:
+
+    def boxes(self, window: tuple[int, int], stride: tuple[int, int]) -> list[Box]:
         "Detail windows over the picture."
         return window_boxes(self.images.shape[-2:], window, stride)
+
     def context(self) -> tuple[Tensor, Tensor]:
         "Context logits and attention, which no detail window changes."
         if self._context is None:
-            features = self.model.encoder(context_view(self.images)); logits = self.model.decoder(features)
+            features = self.model.encoder(context_view(self.images))
+            logits = self.model.decoder(features)
             self._context = logits, self.model.scale_attention(features, logits)
         return self._context
-    def get(self, run:Callable, # `detail_windows` or `whole_windows`
-            window:tuple[int, int], stride:tuple[int, int],
-            view:str="fused" # or, with HRDA, "detail"
-           ) -> Windowed:
+
+    def get(
+        self,
+        run: Callable,  # `detail_windows` or `whole_windows`
+        window: tuple[int, int],
+        stride: tuple[int, int],
+        view: str = "fused",  # or, with HRDA, "detail"
+    ) -> Windowed:
         "Labels of a setting, computed once."
         if (key := (run, window, stride, view)) not in self._found:
-            with evaluating(self.model): self._found[key] = run(self, window, stride, view)
+            with evaluating(self.model):
+                self._found[key] = run(self, window, stride, view)
         return self._found[key]
-    def missing(self, run:Callable, window:tuple[int, int], stride:tuple[int, int], view:str, passes:Passes) -> int: # pixels
+
+    def missing(
+        self,
+        run: Callable,
+        window: tuple[int, int],
+        stride: tuple[int, int],
+        view: str,
+        passes: Passes,
+    ) -> int:  # pixels
         "How much a setting would have to compute, at most."
-        if (run, window, stride, view) in self._found: return 0
-        if run is whole_windows: return passes.pixels()
+        if (run, window, stride, view) in self._found:
+            return 0
+        if run is whole_windows:
+            return passes.pixels()
         known = self._caches[window].maps if window in self._caches else ()
-        return sum(b not in known for b in self.boxes(window, stride))*passes.detail_pixels
+        return sum(b not in known for b in self.boxes(window, stride)) * passes.detail_pixels
 
 # %% ../../nbs/26c_crops.ipynb #c065
-def detail_windows(runs:WindowRuns, window:tuple[int, int], stride:tuple[int, int], # of the detail windows, in pixels
-                   view:str="fused" # or "detail"
-                  ) -> Windowed:
+def detail_windows(
+    runs: WindowRuns,
+    window: tuple[int, int],
+    stride: tuple[int, int],  # of the detail windows, in pixels
+    view: str = "fused",  # or "detail"
+) -> Windowed:
     "HRDA on a whole picture, its detail from windows of this size and stride."
     model, padded = runs.model, tuple(runs.images.shape[-2:])
     boxes, cell = runs.boxes(window, stride), model.decoder.stride
     context, attention = runs.context()
-    detail = average_windows(runs.cache(window)(boxes), [scaled_box(b, cell) for b in boxes], tuple(s//cell for s in padded))
-    out = Output(fuse(context, detail, attention), runs.size, padded, [], context, attention, detail)
+    detail = average_windows(
+        runs.cache(window)(boxes),
+        [scaled_box(b, cell) for b in boxes],
+        tuple(s // cell for s in padded),
+    )
+    out = Output(
+        fuse(context, detail, attention), runs.size, padded, [], context, attention, detail
+    )
     best = lambda x: x[0].max(0).indices.byte().cpu().numpy()
     return Windowed(best(out.upsampled(view)), best(getattr(out, view)), cell)
 
 # %% ../../nbs/26c_crops.ipynb #c066
-def whole_windows(runs:WindowRuns, window:tuple[int, int], stride:tuple[int, int], # of the picture's windows, in pixels
-                  view:str="fused" # or, with HRDA, "detail"
-                 ) -> Windowed:
+def whole_windows(
+    runs: WindowRuns,
+    window: tuple[int, int],
+    stride: tuple[int, int],  # of the picture's windows, in pixels
+    view: str = "fused",  # or, with HRDA, "detail"
+) -> Windowed:
     "A whole picture in windows, full-resolution logits averaged: `segment`, with detail windows kept from one stride to the next."
-    model, x = runs.model, runs.images[..., :runs.size[0], :runs.size[1]]
+    model, x = runs.model, runs.images[..., : runs.size[0], : runs.size[1]]
     boxes = picture_windows(runs.size, window, stride, model.multiple)
-    x = pad_to_multiple(x, (max(b[1] for b in boxes), max(b[3] for b in boxes)), model.encoder.mean)    # windows that end outside
+    x = pad_to_multiple(
+        x, (max(b[1] for b in boxes), max(b[3] for b in boxes)), model.encoder.mean
+    )  # windows that end outside
     total, cache = None, runs.cache(model.detail_size) if model.is_hrda else None
     for y, y2, left, x2 in boxes:
-        maps = lambda inner: cache([(b[0]+y, b[1]+y, b[2]+left, b[3]+left) for b in inner])
-        logits = (model(crop(x, (y, y2, left, x2)), maps=maps) if cache else model(crop(x, (y, y2, left, x2)))).upsampled(view)
-        if total is None: total = logits.new_zeros(*logits.shape[:2], *x.shape[-2:])
+        maps = lambda inner: cache([(b[0] + y, b[1] + y, b[2] + left, b[3] + left) for b in inner])
+        logits = (
+            model(crop(x, (y, y2, left, x2)), maps=maps)
+            if cache
+            else model(crop(x, (y, y2, left, x2)))
+        ).upsampled(view)
+        if total is None:
+            total = logits.new_zeros(*logits.shape[:2], *x.shape[-2:])
         crop(total, (y, y2, left, x2)).add_(logits)
     count = torch.from_numpy(overlap_count(tuple(x.shape[-2:]), boxes)).to(total)
-    labels = (total/count)[0, :, :runs.size[0], :runs.size[1]].max(0).indices.byte().cpu().numpy()
+    labels = (
+        (total / count)[0, :, : runs.size[0], : runs.size[1]].max(0).indices.byte().cpu().numpy()
+    )
     return Windowed(labels, labels, 1)
 
 # %% ../../nbs/26c_crops.ipynb #c071
-def opinions(cache:WindowCache, boxes:Sequence[Box], y:int, x:int, # a pixel of the picture
-             stride:int                                           # pixels in a cell of the window maps
-            ) -> list[tuple[Box, int, float, int]]: # box, class index, its probability, pixels to the box's border
+def opinions(
+    cache: WindowCache,
+    boxes: Sequence[Box],
+    y: int,
+    x: int,  # a pixel of the picture
+    stride: int,  # pixels in a cell of the window maps
+) -> list[
+    tuple[Box, int, float, int]
+]:  # box, class index, its probability, pixels to the box's border
     "What each of the windows that see a pixel says about it."
     found = []
     for b in boxes:
-        if not (b[0] <= y < b[1] and b[2] <= x < b[3]): continue
-        p, k = cache.maps[b][0, :, (y-b[0])//stride, (x-b[2])//stride].float().softmax(0).max(0)
-        found.append((b, int(k), float(p), min(y-b[0], b[1]-1-y, x-b[2], b[3]-1-x)))
+        if not (b[0] <= y < b[1] and b[2] <= x < b[3]):
+            continue
+        p, k = (
+            cache.maps[b][0, :, (y - b[0]) // stride, (x - b[2]) // stride]
+            .float()
+            .softmax(0)
+            .max(0)
+        )
+        found.append((b, int(k), float(p), min(y - b[0], b[1] - 1 - y, x - b[2], b[3] - 1 - x)))
     return found
 
-def heard_words(heard:list[tuple[Box, int, float, int]], classes:ClassTable) -> str:
+
+def heard_words(heard: list[tuple[Box, int, float, int]], classes: ClassTable) -> str:
     "Opinions one by one, or as votes where there are many."
-    if len(heard) <= 4: return "; ".join(f"{i+1}: {classes.names[k]} {p:.0%}, {d} pixels from its border" for i, (_, k, p, d) in enumerate(heard))
+    if len(heard) <= 4:
+        return "; ".join(
+            f"{i + 1}: {classes.names[k]} {p:.0%}, {d} pixels from its border"
+            for i, (_, k, p, d) in enumerate(heard)
+        )
     votes = Counter(classes.names[k] for _, k, _, _ in heard).most_common()
     return ", ".join(f"{name} {n} times" for name, n in votes)
 
 # %% ../../nbs/26c_crops.ipynb #c074
-REPAIRED, SPOILED, OTHER = (0, 114, 255), (255, 150, 0), (150, 60, 160) # colours of pixels that overlap changes
+REPAIRED, SPOILED, OTHER = (
+    (0, 114, 255),
+    (255, 150, 0),
+    (150, 60, 160),
+)  # colours of pixels that overlap changes
 
-def change_map(image:np.ndarray,  # (H,W,3) uint8
-               before:np.ndarray, after:np.ndarray, # (H,W) class index
-               truth:np.ndarray|None=None # (H,W) class index or 255
-              ) -> np.ndarray:    # (H,W,3) uint8
+
+def change_map(
+    image: np.ndarray,  # (H,W,3) uint8
+    before: np.ndarray,
+    after: np.ndarray,  # (H,W) class index
+    truth: np.ndarray | None = None,  # (H,W) class index or 255
+) -> np.ndarray:  # (H,W,3) uint8
     "Which labels changed, and whether for the better."
     kind = np.zeros(before.shape, np.uint8)
-    if truth is None: kind[before != after] = 3
-    else: kind = np.where(before == after, 0, np.where(truth == IGNORE, 3, np.where(after == truth, 1, np.where(before == truth, 2, 3)))).astype(np.uint8)
-    grey = (image.mean(2)*.35 + 150).astype(np.uint8)[..., None].repeat(3, 2)
-    return np.where((kind == 0)[..., None], grey, np.array([(0, 0, 0), REPAIRED, SPOILED, OTHER], np.uint8)[kind])
+    if truth is None:
+        kind[before != after] = 3
+    else:
+        kind = np.where(
+            before == after,
+            0,
+            np.where(
+                truth == IGNORE, 3, np.where(after == truth, 1, np.where(before == truth, 2, 3))
+            ),
+        ).astype(np.uint8)
+    grey = (image.mean(2) * 0.35 + 150).astype(np.uint8)[..., None].repeat(3, 2)
+    return np.where(
+        (kind == 0)[..., None],
+        grey,
+        np.array([(0, 0, 0), REPAIRED, SPOILED, OTHER], np.uint8)[kind],
+    )
 
-def by_distance(what:np.ndarray,     # (H,W) bool
-                distance:np.ndarray, # (H,W) in pixels
-                edges:Sequence[float] # n+1 of them
-               ) -> list[float]:     # n shares in [0,1]; NaN where no pixel is
+
+def by_distance(
+    what: np.ndarray,  # (H,W) bool
+    distance: np.ndarray,  # (H,W) in pixels
+    edges: Sequence[float],  # n+1 of them
+) -> list[float]:  # n shares in [0,1]; NaN where no pixel is
     "Share of pixels between one distance and the next."
-    bins = np.digitize(distance.ravel(), edges)                        # 0: nearer than the first
-    total, hits = (np.bincount(bins, w, len(edges)+1)[1:len(edges)] for w in (None, what.ravel()))
-    return [float(h/t) if t else float("nan") for h, t in zip(hits, total)]
+    bins = np.digitize(distance.ravel(), edges)  # 0: nearer than the first
+    total, hits = (
+        np.bincount(bins, w, len(edges) + 1)[1 : len(edges)] for w in (None, what.ravel())
+    )
+    return [float(h / t) if t else float("nan") for h, t in zip(hits, total)]
 
 # %% ../../nbs/26c_crops.ipynb #c077
-def some(values:Sequence, n:int) -> list:
+def some(values: Sequence, n: int) -> list:
     "At most n of them, evenly spread, with the first and the last."
-    return [values[i] for i in np.unique(np.linspace(0, len(values)-1, min(n, len(values))).round().astype(int))]
+    return [
+        values[i]
+        for i in np.unique(np.linspace(0, len(values) - 1, min(n, len(values))).round().astype(int))
+    ]
 
-def count_picture(image:np.ndarray, # (H,W,3) uint8, shines through
-                  count:np.ndarray, # (H,W) int, at least 1
-                  boxes:Sequence[Box],
-                  letters:int=0     # height of the scale's letters in pixels; 0: in proportion
-                 ) -> np.ndarray:   # (H + scale,W,3) uint8
+
+def count_picture(
+    image: np.ndarray,  # (H,W,3) uint8, shines through
+    count: np.ndarray,  # (H,W) int, at least 1
+    boxes: Sequence[Box],
+    letters: int = 0,  # height of the scale's letters in pixels; 0: in proportion
+) -> np.ndarray:  # (H + scale,W,3) uint8
     "How often each pixel is seen, the windows' borders, and a scale below."
-    letters = letters or max(10, image.shape[1]//36)
-    colours = heat(np.arange(count.max()+1)[None]/count.max())[0]
-    picture = (colours[count]*.75 + image.mean(2, keepdims=True)*.25).astype(np.uint8)
-    draw_lines(picture, *seams(count.shape, boxes), weight=.6)
-    scale = Image.new("RGB", (image.shape[1], 2*letters), "white"); pen, x = ImageDraw.Draw(scale), letters//2
+    letters = letters or max(10, image.shape[1] // 36)
+    colours = heat(np.arange(count.max() + 1)[None] / count.max())[0]
+    picture = (colours[count] * 0.75 + image.mean(2, keepdims=True) * 0.25).astype(np.uint8)
+    draw_lines(picture, *seams(count.shape, boxes), weight=0.6)
+    scale = Image.new("RGB", (image.shape[1], 2 * letters), "white")
+    pen, x = ImageDraw.Draw(scale), letters // 2
     for v in some(np.unique(count), 8):
-        pen.rectangle((x, letters//2, x+letters, 3*letters//2), fill=tuple(colours[v].tolist()), outline=(80, 80, 80))
-        pen.text((x+1.4*letters, letters), text := f"{v} x", "black", ImageFont.load_default(letters), anchor="lm")
-        x += int(2.4*letters + ImageFont.load_default(letters).getlength(text))
+        pen.rectangle(
+            (x, letters // 2, x + letters, 3 * letters // 2),
+            fill=tuple(colours[v].tolist()),
+            outline=(80, 80, 80),
+        )
+        pen.text(
+            (x + 1.4 * letters, letters),
+            text := f"{v} x",
+            "black",
+            ImageFont.load_default(letters),
+            anchor="lm",
+        )
+        x += int(2.4 * letters + ImageFont.load_default(letters).getlength(text))
     return np.vstack([picture, np.asarray(scale)])
 
 # %% ../../nbs/26c_crops.ipynb #c078
-def bars(groups:Sequence[str],             # below the bars
-         series:dict[str, Sequence[float]],# name -> a share in [0,1] a group; NaN: no bar
-         colours:Sequence[tuple[int, int, int]], # one a series
-         title:str,
-         size:tuple[int, int]=(540, 1024)  # (h,w) in pixels
-        ) -> np.ndarray:                   # (h,w,3) uint8
+def bars(
+    groups: Sequence[str],  # below the bars
+    series: dict[str, Sequence[float]],  # name -> a share in [0,1] a group; NaN: no bar
+    colours: Sequence[tuple[int, int, int]],  # one a series
+    title: str,
+    size: tuple[int, int] = (540, 1024),  # (h,w) in pixels
+) -> np.ndarray:  # (h,w,3) uint8
     "Bars with their values, drawn in a millisecond."
     h, w = size
-    im, letters = Image.new("RGB", (w, h), "white"), w//34
-    pen, font, top, floor = ImageDraw.Draw(im), ImageFont.load_default(letters), 3.4*letters, h-1.8*letters
-    most, wide = max([v for values in series.values() for v in values if v == v] + [1e-9]), w/len(groups)
-    pen.text((letters/2, letters*.9), title, "black", font, anchor="lm"); x = letters/2
+    im, letters = Image.new("RGB", (w, h), "white"), w // 34
+    pen, font, top, floor = (
+        ImageDraw.Draw(im),
+        ImageFont.load_default(letters),
+        3.4 * letters,
+        h - 1.8 * letters,
+    )
+    most, wide = (
+        max([v for values in series.values() for v in values if v == v] + [1e-9]),
+        w / len(groups),
+    )
+    pen.text((letters / 2, letters * 0.9), title, "black", font, anchor="lm")
+    x = letters / 2
     for (name, _), colour in zip(series.items(), colours):
-        pen.rectangle((x, 1.8*letters, x+letters, 2.8*letters), fill=colour); pen.text((x+1.4*letters, 2.3*letters), name, "black", font, anchor="lm"); x += 2.6*letters + font.getlength(name)
+        pen.rectangle((x, 1.8 * letters, x + letters, 2.8 * letters), fill=colour)
+        pen.text((x + 1.4 * letters, 2.3 * letters), name, "black", font, anchor="lm")
+        x += 2.6 * letters + font.getlength(name)
     for i, group in enumerate(groups):
-        pen.text(((i+.5)*wide, h-letters*.8), group, "black", font, anchor="mm")
+        pen.text(((i + 0.5) * wide, h - letters * 0.8), group, "black", font, anchor="mm")
         for j, (values, colour) in enumerate(zip(series.values(), colours)):
-            if values[i] != values[i]: continue
-            left, y = (i+.1+.8*j/len(series))*wide, floor-(floor-top-1.3*letters)*values[i]/most
-            pen.rectangle((left+2, y, left+.8*wide/len(series)-2, floor), fill=colour)
-            pen.text((left+.4*wide/len(series), y-.2*letters), f"{values[i]:.0%}" if values[i] >= .1 else f"{values[i]:.1%}", "black", font, anchor="mb")
+            if values[i] != values[i]:
+                continue
+            left, y = (
+                (i + 0.1 + 0.8 * j / len(series)) * wide,
+                floor - (floor - top - 1.3 * letters) * values[i] / most,
+            )
+            pen.rectangle((left + 2, y, left + 0.8 * wide / len(series) - 2, floor), fill=colour)
+            pen.text(
+                (left + 0.4 * wide / len(series), y - 0.2 * letters),
+                f"{values[i]:.0%}" if values[i] >= 0.1 else f"{values[i]:.1%}",
+                "black",
+                font,
+                anchor="mb",
+            )
     pen.line((0, floor, w, floor), "black", 2)
     return np.asarray(im)
 
 # %% ../../nbs/26c_crops.ipynb #c081
-NEAR = 16 # pixels from a seam that count as near
+NEAR = 16  # pixels from a seam that count as near
+
 
 @dataclass(eq=False)
 class Setting:
     "One way to lay windows over a picture"
-    name:str
-    boxes:list[Box]
-    passes:Passes
-    count:np.ndarray            # (H,W) in how many windows each pixel lies
-    found:Windowed|None=None    # None: not computed
 
-def setting_row(s:Setting, size:tuple[int, int], truth:np.ndarray|None, hrda:bool) -> list[str]:
+    name: str
+    boxes: list[Box]
+    passes: Passes
+    count: np.ndarray  # (H,W) in how many windows each pixel lies
+    found: Windowed | None = None  # None: not computed
+
+
+def setting_row(
+    s: Setting, size: tuple[int, int], truth: np.ndarray | None, hrda: bool
+) -> list[str]:
     "A row of the table."
     low, high = s.count.min(), s.count.max()
     passes = f"{s.passes.windows} + {s.passes.detail}" if hrda else f"{s.passes.windows}"
     shared = f" → {s.passes.total()}" if s.passes.distinct < s.passes.detail else ""
     score = f"{right(s.found.labels, truth):.1%}" if s.found and truth is not None else "–"
-    return [s.name, f"{len(s.boxes)}", f"{low}–{high}×" if low < high else f"{low}×", passes + shared, f"{s.passes.pixels()/1e6:.2f}", f"{s.passes.pixels()/(size[0]*size[1]):.1f}×", score]
+    return [
+        s.name,
+        f"{len(s.boxes)}",
+        f"{low}–{high}×" if low < high else f"{low}×",
+        passes + shared,
+        f"{s.passes.pixels() / 1e6:.2f}",
+        f"{s.passes.pixels() / (size[0] * size[1]):.1f}×",
+        score,
+    ]
 
-def table(head:Sequence[str], rows:Sequence[Sequence[str]]) -> str: # HTML
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:  # HTML
     "A small table."
-    cells = lambda tag, row: "".join(f"<{tag} style='padding:0 .7em; text-align:{'right' if i else 'left'}'>{c}</{tag}>" for i, c in enumerate(row))
-    return "<table>" + "".join(f"<tr>{cells(t, r)}</tr>" for t, r in [("th", head), *(("td", r) for r in rows)]) + "</table>"
+    cells = lambda tag, row: "".join(
+        f"<{tag} style='padding:0 .7em; text-align:{'right' if i else 'left'}'>{c}</{tag}>"
+        for i, c in enumerate(row)
+    )
+    return (
+        "<table>"
+        + "".join(f"<tr>{cells(t, r)}</tr>" for t, r in [("th", head), *(("td", r) for r in rows)])
+        + "</table>"
+    )
 
 # %% ../../nbs/26c_crops.ipynb #c082
-def window_words(side:Setting, over:Setting, # side by side, and with the stride chosen
-                 size:tuple[int, int],       # (H,W) of the picture
-                 distance:np.ndarray,        # (H,W) to the seams of `side`
-                 truth:np.ndarray|None=None, # (H,W)
-                 hrda:bool=True
-                ) -> str: # HTML
+def window_words(
+    side: Setting,
+    over: Setting,  # side by side, and with the stride chosen
+    size: tuple[int, int],  # (H,W) of the picture
+    distance: np.ndarray,  # (H,W) to the seams of `side`
+    truth: np.ndarray | None = None,  # (H,W)
+    hrda: bool = True,
+) -> str:  # HTML
     "What is seen, in numbers."
-    words = [table(["", "windows", "seen", "encoder passes", "megapixels", "of the picture", "right"], [setting_row(s, size, truth, hrda) for s in (side, over)])]
-    if not (side.found and over.found): return words[0]
-    if not np.isfinite(distance).any(): return words[0] + "One window covers the picture: there is no seam."
+    words = [
+        table(
+            ["", "windows", "seen", "encoder passes", "megapixels", "of the picture", "right"],
+            [setting_row(s, size, truth, hrda) for s in (side, over)],
+        )
+    ]
+    if not (side.found and over.found):
+        return words[0]
+    if not np.isfinite(distance).any():
+        return words[0] + "One window covers the picture: there is no seam."
     changed = side.found.labels != over.found.labels
     near, far = by_distance(changed, distance, [0, NEAR, np.inf])
-    words.append(f"Overlap changes <b>{changed.mean():.1%}</b> of the labels: {near:.1%} within {NEAR} pixels of a seam, {far:.1%} further away.")
+    words.append(
+        f"Overlap changes <b>{changed.mean():.1%}</b> of the labels: {near:.1%} within {NEAR} pixels of a seam, {far:.1%} further away."
+    )
     ratio = []
     for s in (side, over):
-        rows, columns = ([v//s.found.stride for v in lines] for lines in seams(size, side.boxes))
+        rows, columns = ([v // s.found.stride for v in lines] for lines in seams(size, side.boxes))
         at, elsewhere = seam_jumps(s.found.cells, rows, columns)
-        ratio.append(at/max(elsewhere, 1e-9))
-    words.append(f"Across seams labels change <b>{ratio[0]:.1f} times</b> as often as between other neighbours, at the same places with overlap {ratio[1]:.1f} times.")
-    if truth is None: words.append("This picture has no truth to score against.")
+        ratio.append(at / max(elsewhere, 1e-9))
+    words.append(
+        f"Across seams labels change <b>{ratio[0]:.1f} times</b> as often as between other neighbours, at the same places with overlap {ratio[1]:.1f} times."
+    )
+    if truth is None:
+        words.append("This picture has no truth to score against.")
     return words[0] + "<br>".join(words[1:])
 
 # %% ../../nbs/26c_crops.ipynb #c085
-def window_controls(model:nn.Module) -> tuple[widgets.Widget, ...]: # mode, window, stride, view, run
+def window_controls(
+    model: nn.Module,
+) -> tuple[widgets.Widget, ...]:  # mode, window, stride, view, run
     "What can be chosen about the windows."
     hrda, cell = int(model.is_hrda), cell_size(model)
-    mode = widgets.ToggleButtons(options=[("detail windows", detail_windows), ("picture windows", whole_windows)][1-hrda:], tooltips=["a whole picture, its detail in windows", "the picture itself in windows"][1-hrda:])
-    view = widgets.ToggleButtons(options=["detail", "fused"][1-hrda:], tooltips=["labels of the detail alone", "labels of the fusion"][1-hrda:])
-    for buttons, width in ((mode, "10em"), (view, "4.5em")): buttons.style.button_width = width
-    window = widgets.IntSlider(usual_window(model)[0], min=4*cell, max=max(1024, usual_window(model)[0]), step=4*cell, description="window", tooltip="height of the windows in pixels", continuous_update=False)
-    stride = widgets.FloatSlider(.5, min=.25, max=1, step=.125, description="stride", tooltip="step from one window to the next, as a share of the window; 100 %: side by side", readout_format=".0%", continuous_update=False)
-    run = widgets.Button(description="run", icon="play", tooltip="run the windows, however many", layout=widgets.Layout(width="6em"))
+    mode = widgets.ToggleButtons(
+        options=[("detail windows", detail_windows), ("picture windows", whole_windows)][
+            1 - hrda :
+        ],
+        tooltips=["a whole picture, its detail in windows", "the picture itself in windows"][
+            1 - hrda :
+        ],
+    )
+    view = widgets.ToggleButtons(
+        options=["detail", "fused"][1 - hrda :],
+        tooltips=["labels of the detail alone", "labels of the fusion"][1 - hrda :],
+    )
+    for buttons, width in ((mode, "10em"), (view, "4.5em")):
+        buttons.style.button_width = width
+    window = widgets.IntSlider(
+        usual_window(model)[0],
+        min=4 * cell,
+        max=max(1024, usual_window(model)[0]),
+        step=4 * cell,
+        description="window",
+        tooltip="height of the windows in pixels",
+        continuous_update=False,
+    )
+    stride = widgets.FloatSlider(
+        0.5,
+        min=0.25,
+        max=1,
+        step=0.125,
+        description="stride",
+        tooltip="step from one window to the next, as a share of the window; 100 %: side by side",
+        readout_format=".0%",
+        continuous_update=False,
+    )
+    run = widgets.Button(
+        description="run",
+        icon="play",
+        tooltip="run the windows, however many",
+        layout=widgets.Layout(width="6em"),
+    )
     return mode, window, stride, view, run
 
-def usual_window(model:nn.Module) -> tuple[int, int]: # (h,w) in pixels
+
+def usual_window(model: nn.Module) -> tuple[int, int]:  # (h,w) in pixels
     "The network's own detail window."
     return model.detail_size if model.is_hrda else (128, 128)
 
-def laid(name:str, runs:WindowRuns, run:Callable, window:tuple[int, int], stride:tuple[int, int]) -> Setting:
+
+def laid(
+    name: str, runs: WindowRuns, run: Callable, window: tuple[int, int], stride: tuple[int, int]
+) -> Setting:
     "Windows, counts and costs of a setting; nothing is computed."
     model, size = runs.model, runs.size
-    if run is detail_windows: boxes, passes = runs.boxes(window, stride), count_passes(size, None, None, window, stride, model.multiple)
-    else: boxes, passes = picture_windows(size, window, stride, model.multiple), count_passes(size, window, stride, *((model.detail_size, model.detail_stride) if model.is_hrda else ()), cell=model.multiple)
-    return Setting(name, boxes, passes, overlap_count(tuple(runs.images.shape[-2:]), boxes)[:size[0], :size[1]])
+    if run is detail_windows:
+        boxes, passes = (
+            runs.boxes(window, stride),
+            count_passes(size, None, None, window, stride, model.multiple),
+        )
+    else:
+        boxes, passes = (
+            picture_windows(size, window, stride, model.multiple),
+            count_passes(
+                size,
+                window,
+                stride,
+                *((model.detail_size, model.detail_stride) if model.is_hrda else ()),
+                cell=model.multiple,
+            ),
+        )
+    return Setting(
+        name,
+        boxes,
+        passes,
+        overlap_count(tuple(runs.images.shape[-2:]), boxes)[: size[0], : size[1]],
+    )
 
 # %% ../../nbs/26c_crops.ipynb #c087
-EDGES = [0, 8, 16, 32, 64, np.inf] # pixels from a seam, of the bars
-WINDOWS = {"count": "how often each pixel is seen", "labels": "labels", "changes": "what overlap changes", "bars": "by the distance from the nearest seam"} # name -> title
-BOX_COLOURS = ("#ffffff", "#ffb74d", "#4fc3f7", "#f48fb1", "#aed581", "#ce93d8", "#fff176", "#80cbc4", "#bcaaa4")*2
+EDGES = [0, 8, 16, 32, 64, np.inf]  # pixels from a seam, of the bars
+WINDOWS = {
+    "count": "how often each pixel is seen",
+    "labels": "labels",
+    "changes": "what overlap changes",
+    "bars": "by the distance from the nearest seam",
+}  # name -> title
+BOX_COLOURS = (
+    "#ffffff",
+    "#ffb74d",
+    "#4fc3f7",
+    "#f48fb1",
+    "#aed581",
+    "#ce93d8",
+    "#fff176",
+    "#80cbc4",
+    "#bcaaa4",
+) * 2
 
-def seam_bars(side:Setting, over:Setting, # both computed
-              distance:np.ndarray,        # (H,W) to the seams of `side`
-              truth:np.ndarray|None=None  # (H,W)
-             ) -> np.ndarray:             # (h,w,3) uint8
+
+def seam_bars(
+    side: Setting,
+    over: Setting,  # both computed
+    distance: np.ndarray,  # (H,W) to the seams of `side`
+    truth: np.ndarray | None = None,  # (H,W)
+) -> np.ndarray:  # (h,w,3) uint8
     "Errors, or without truth changes, by the distance from the nearest seam."
-    groups = [f"{a:.0f}-{b:.0f}" if np.isfinite(b) else f"over {a:.0f}" for a, b in zip(EDGES, EDGES[1:])]
-    if truth is None: return bars(groups, {"changed by overlap": by_distance(side.found.labels != over.found.labels, distance, EDGES)}, [OTHER], "share of labels, by pixels from a seam")
+    groups = [
+        f"{a:.0f}-{b:.0f}" if np.isfinite(b) else f"over {a:.0f}" for a, b in zip(EDGES, EDGES[1:])
+    ]
+    if truth is None:
+        return bars(
+            groups,
+            {
+                "changed by overlap": by_distance(
+                    side.found.labels != over.found.labels, distance, EDGES
+                )
+            },
+            [OTHER],
+            "share of labels, by pixels from a seam",
+        )
     known = truth != IGNORE
-    wrong = {s.name.replace("×", "x"): by_distance((s.found.labels != truth)[known], distance[known], EDGES) for s in (side, over)}
+    wrong = {
+        s.name.replace("×", "x"): by_distance(
+            (s.found.labels != truth)[known], distance[known], EDGES
+        )
+        for s in (side, over)
+    }
     return bars(groups, wrong, [SPOILED, REPAIRED], "share of wrong labels, by pixels from a seam")
 
 # %% ../../nbs/26c_crops.ipynb #c088
-def window_pictures(scene:Scene, side:Setting, over:Setting, # side by side, and with the stride chosen
-                    distance:np.ndarray,                     # (H,W) to the seams of `side`
-                    classes:ClassTable
-                   ) -> dict[str, tuple[np.ndarray, str, str]]: # name -> picture, in words, what follows the title
+def window_pictures(
+    scene: Scene,
+    side: Setting,
+    over: Setting,  # side by side, and with the stride chosen
+    distance: np.ndarray,  # (H,W) to the seams of `side`
+    classes: ClassTable,
+) -> dict[str, tuple[np.ndarray, str, str]]:  # name -> picture, in words, what follows the title
     "What there is to see: `WINDOWS`, and `other`, the labels with overlap."
-    found = {"count": (count_picture(scene.image, over.count, over.boxes), f"the street in {len(over.boxes)} windows, each pixel seen {over.count.min()} to {over.count.max()} times", "")}
-    if not (side.found and over.found): return found | dict.fromkeys(("labels", "changes", "bars"), ((scene.image*.5).astype(np.uint8), "not computed yet", ": not computed yet"))
-    labels, other, lines = colorize(side.found.labels, classes), colorize(over.found.labels, classes), seams(distance.shape, side.boxes)
+    found = {
+        "count": (
+            count_picture(scene.image, over.count, over.boxes),
+            f"the street in {len(over.boxes)} windows, each pixel seen {over.count.min()} to {over.count.max()} times",
+            "",
+        )
+    }
+    if not (side.found and over.found):
+        return found | dict.fromkeys(
+            ("labels", "changes", "bars"),
+            ((scene.image * 0.5).astype(np.uint8), "not computed yet", ": not computed yet"),
+        )
+    labels, other, lines = (
+        colorize(side.found.labels, classes),
+        colorize(over.found.labels, classes),
+        seams(distance.shape, side.boxes),
+    )
     changes = change_map(scene.image, side.found.labels, over.found.labels, scene.truth)
-    draw_lines(labels, *lines, weight=.5); draw_lines(changes, *lines, (0, 0, 0), .5)
-    key = "".join(f" <span style='color:rgb{c}'>&#9632;</span> {t}" for c, t in ((REPAIRED, "repaired"), (SPOILED, "spoiled"), (OTHER, "wrong both ways")) if scene.truth is not None)
-    return found | {"labels": (labels, f"labels from windows side by side, and right of the line with {over.name}", f": side by side | {over.name}"), "other": (other, "", ""),
-        "changes": (changes, "where overlap changes the label", key), "bars": (seam_bars(side, over, distance, scene.truth), "bars: wrong or changed labels by the distance from the nearest seam", "")}
+    draw_lines(labels, *lines, weight=0.5)
+    draw_lines(changes, *lines, (0, 0, 0), 0.5)
+    key = "".join(
+        f" <span style='color:rgb{c}'>&#9632;</span> {t}"
+        for c, t in ((REPAIRED, "repaired"), (SPOILED, "spoiled"), (OTHER, "wrong both ways"))
+        if scene.truth is not None
+    )
+    return found | {
+        "labels": (
+            labels,
+            f"labels from windows side by side, and right of the line with {over.name}",
+            f": side by side | {over.name}",
+        ),
+        "other": (other, "", ""),
+        "changes": (changes, "where overlap changes the label", key),
+        "bars": (
+            seam_bars(side, over, distance, scene.truth),
+            "bars: wrong or changed labels by the distance from the nearest seam",
+            "",
+        ),
+    }
 
 # %% ../../nbs/26c_crops.ipynb #c091
 class WindowsView(View):
     "Windows over a street: counts, cost, seams."
-    def __init__(self, scenes:Scenes, budget:float=4e6): # pixels that a CPU computes without being asked to
-        self.scenes, self.budget = scenes, budget if model_device(scenes.model).type == "cpu" else float("inf")
-        self.mode, self.window, self.stride, self.view, self.run = controls = window_controls(scenes.model)
+
+    def __init__(
+        self, scenes: Scenes, budget: float = 4e6
+    ):  # pixels that a CPU computes without being asked to
+        self.scenes, self.budget = (
+            scenes,
+            budget if model_device(scenes.model).type == "cpu" else float("inf"),
+        )
+        self.mode, self.window, self.stride, self.view, self.run = controls = window_controls(
+            scenes.model
+        )
         self.canvases, self.titles, body = framed(list(WINDOWS), "windows", "49.5%")
         self._runs = self._allowed = self.pixel = None
         super().__init__(scenes, controls, [body], "windows")
-        for n in ("count", "labels", "changes"): self.canvases[n].on("click", self._click)
-        self.run.on_click(self._run); self.mode.observe(self._switch, "value")
-        self.watch(self.window, self.stride, self.view); self.refresh()
+        for n in ("count", "labels", "changes"):
+            self.canvases[n].on("click", self._click)
+        self.run.on_click(self._run)
+        self.mode.observe(self._switch, "value")
+        self.watch(self.window, self.stride, self.view)
+        self.refresh()
+
     @property
     def runs(self) -> WindowRuns:
         "Of the picture chosen."
         if self._runs is None or self._runs.scene.name != self.picker.value:
-            self._runs, self.pixel = WindowRuns(self.scenes.model, self.scenes.scene(self.picker.value)), None
+            self._runs, self.pixel = (
+                WindowRuns(self.scenes.model, self.scenes.scene(self.picker.value)),
+                None,
+            )
         return self._runs
-    def _click(self, y:int, x:int) -> None:
-        self.pixel = min(y, self.runs.size[0]-1), min(x, self.runs.size[1]-1); self.refresh()
-    def _run(self, _:Any) -> None: self._allowed = self.picker.value, self.key(); self.refresh()
-    def _switch(self, _:dict) -> None: # to the usual window of the mode
-        old, self.window.value = self.window.value, usual_window(self.scenes.model)[0]*(1 if self.mode.value is detail_windows else 2)
-        if self.window.value == old: self.refresh()
-    def key(self, share:float|None=None) -> tuple[Callable, tuple[int, int], tuple[int, int]]: # run, window, stride
+
+    def _click(self, y: int, x: int) -> None:
+        self.pixel = min(y, self.runs.size[0] - 1), min(x, self.runs.size[1] - 1)
+        self.refresh()
+
+    def _run(self, _: Any) -> None:
+        self._allowed = self.picker.value, self.key()
+        self.refresh()
+
+    def _switch(self, _: dict) -> None:  # to the usual window of the mode
+        old, self.window.value = (
+            self.window.value,
+            usual_window(self.scenes.model)[0] * (1 if self.mode.value is detail_windows else 2),
+        )
+        if self.window.value == old:
+            self.refresh()
+
+    def key(
+        self, share: float | None = None
+    ) -> tuple[Callable, tuple[int, int], tuple[int, int]]:  # run, window, stride
         "The setting chosen; `share`: with another stride."
         (h, w), cell = usual_window(self.scenes.model), cell_size(self.scenes.model)
-        whole = lambda v: max(cell, round(v/cell)*cell)
-        window = whole(self.window.value), whole(self.window.value*w/h)
-        return self.mode.value, window, tuple(whole(s*(share or self.stride.value)) for s in window)
+        whole = lambda v: max(cell, round(v / cell) * cell)
+        window = whole(self.window.value), whole(self.window.value * w / h)
+        return (
+            self.mode.value,
+            window,
+            tuple(whole(s * (share or self.stride.value)) for s in window),
+        )
+
     def settings(self) -> tuple[Setting, Setting]:
         "Side by side, and as chosen; with labels if they are known or allowed to be computed."
-        keys, runs, view = (self.key(1.), self.key()), self.runs, self.view.value
-        side, over = (laid(name, runs, *k) for name, k in zip(("side by side", f"stride {keys[1][2][0]}×{keys[1][2][1]}"), keys))
-        if self._allowed == (self.picker.value, keys[1]) or runs.missing(*keys[0], view, side.passes) + runs.missing(*keys[1], view, over.passes) <= self.budget:
+        keys, runs, view = (self.key(1.0), self.key()), self.runs, self.view.value
+        side, over = (
+            laid(name, runs, *k)
+            for name, k in zip(("side by side", f"stride {keys[1][2][0]}×{keys[1][2][1]}"), keys)
+        )
+        if (
+            self._allowed == (self.picker.value, keys[1])
+            or runs.missing(*keys[0], view, side.passes) + runs.missing(*keys[1], view, over.passes)
+            <= self.budget
+        ):
             side.found, over.found = (runs.get(*k, view) for k in keys)
         return side, over
+
     def draw(self) -> None:
         "Four pictures and the table."
         limit(self.window, self.runs.size[0])
         scene, (side, over) = self.runs.scene, self.settings()
         distance = seam_distance(self.runs.size, *seams(self.runs.size, side.boxes))
-        self.words.value = window_words(side, over, self.runs.size, distance, scene.truth, self.scenes.model.is_hrda) + self.pixel_words(over)
-        if not side.found: self.words.value += f"<br><b>{side.passes.total() + over.passes.total()} passes would take a while here: press run.</b>"
+        self.words.value = window_words(
+            side, over, self.runs.size, distance, scene.truth, self.scenes.model.is_hrda
+        ) + self.pixel_words(over)
+        if not side.found:
+            self.words.value += f"<br><b>{side.passes.total() + over.passes.total()} passes would take a while here: press run.</b>"
         pictures = window_pictures(scene, side, over, distance, self.classes)
         self.canvases["labels"].other = encode(pictures.pop("other")[0]) if side.found else b""
         for n, (picture, alt, more) in pictures.items():
-            self.canvases[n].shape = list(picture.shape[:2]); self.canvases[n].show(picture, alt)
+            self.canvases[n].shape = list(picture.shape[:2])
+            self.canvases[n].show(picture, alt)
             self.titles[n].value = f"<b>{WINDOWS[n]}</b>{more}"
         self.draw_marks(over)
         self.show_legend(classes_in(side.found.labels, over.found.labels) if side.found else [])
-    def draw_marks(self, over:Setting) -> None:
+
+    def draw_marks(self, over: Setting) -> None:
         "The pixel clicked and the windows that see it; else the first two windows."
         p = self.pixel
-        boxes = [b for b in over.boxes if p and b[0] <= p[0] < b[1] and b[2] <= p[1] < b[3]] or over.boxes[:2]
-        self.canvases["count"].boxes = [dict(zip(("y1", "y2", "x1", "x2"), b), name=f"{i+1}", label=f"{i+1}", colour=c, drag=False) for (i, b), c in zip(enumerate(boxes), BOX_COLOURS)]
-        for n in ("count", "labels", "changes"): self.canvases[n].marks = [dict(y=p[0], x=p[1])] if p else []
-    def pixel_words(self, over:Setting) -> str: # HTML
+        boxes = [
+            b for b in over.boxes if p and b[0] <= p[0] < b[1] and b[2] <= p[1] < b[3]
+        ] or over.boxes[:2]
+        self.canvases["count"].boxes = [
+            dict(
+                zip(("y1", "y2", "x1", "x2"), b),
+                name=f"{i + 1}",
+                label=f"{i + 1}",
+                colour=c,
+                drag=False,
+            )
+            for (i, b), c in zip(enumerate(boxes), BOX_COLOURS)
+        ]
+        for n in ("count", "labels", "changes"):
+            self.canvases[n].marks = [dict(y=p[0], x=p[1])] if p else []
+
+    def pixel_words(self, over: Setting) -> str:  # HTML
         "What the windows say about the pixel clicked."
-        if not self.pixel: return ""
+        if not self.pixel:
+            return ""
         (y, x), (run, window, _), truth = self.pixel, self.key(), self.runs.scene.truth
         words = f"<br>Pixel ({y}, {x}) lies in <b>{over.count[y, x]}</b> windows"
-        if not over.found or run is not detail_windows: return words + "."
-        heard = heard_words(opinions(self.runs.cache(window), over.boxes, y, x, self.scenes.model.decoder.stride), self.classes)
-        real = "" if truth is None or truth[y, x] == IGNORE else f" Truth: <b>{self.classes.names[truth[y, x]]}</b>."
+        if not over.found or run is not detail_windows:
+            return words + "."
+        heard = heard_words(
+            opinions(self.runs.cache(window), over.boxes, y, x, self.scenes.model.decoder.stride),
+            self.classes,
+        )
+        real = (
+            ""
+            if truth is None or truth[y, x] == IGNORE
+            else f" Truth: <b>{self.classes.names[truth[y, x]]}</b>."
+        )
         return f"{words}. They say {heard}. Together ({self.view.value}): <b>{self.classes.names[over.found.labels[y, x]]}</b>.{real}"
 
 # %% ../../nbs/26c_crops.ipynb #c092
-def explore_windows(model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
-                    pictures:Pictures=None,         # a folder, a dataset, pictures; None: the sample's target/val
-                    classes:ClassTable|None=None,   # None: the checkpoint's, the dataset's, or Cityscapes
-                    max_side:int|None=None          # larger pictures are shrunk to this many pixels; None: to what the checkpoint was trained with
-                   ) -> WindowsView:
+def explore_windows(
+    model: nn.Module
+    | str
+    | Path
+    | None = None,  # a model, a checkpoint, or None: the sample checkpoint
+    pictures: Pictures = None,  # a folder, a dataset, pictures; None: the sample's target/val
+    classes: ClassTable | None = None,  # None: the checkpoint's, the dataset's, or Cityscapes
+    max_side: int
+    | None = None,  # larger pictures are shrunk to this many pixels; None: to what the checkpoint was trained with
+) -> WindowsView:
     "Stride and window: how often each pixel is seen, what it costs, and the seams without overlap."
     return WindowsView(Scenes(model, pictures, classes, max_side))

@@ -17,6 +17,7 @@ from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
+
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 from torch.nn import functional as F
+
 from ..data.labels import IGNORE, ClassTable, UserError
 from ..inference.predict import SCALES
 from ..models.decoders import resize
@@ -32,497 +34,989 @@ from ..plots import RIGHT, UNCOUNTED, WRONG, classes_in, encode, error_map, heat
 from .canvas import Canvas, Pictures, Scenes, Seen, View
 
 # %% ../../nbs/26b_predictions.ipynb #c010
-VIEWS = {"picture": "what the camera saw", "truth": "what people drew", "context": "the picture seen small and whole", "detail": "the picture seen sharp, in windows",
-         "attention": "whom the fusion trusts: 0 the context, 1 the detail", "fused": "context and detail, weighed by the attention",
-         "error": "where the fused label is wrong", "confidence": "the probability of the fused label"} # view -> in words
+VIEWS = {
+    "picture": "what the camera saw",
+    "truth": "what people drew",
+    "context": "the picture seen small and whole",
+    "detail": "the picture seen sharp, in windows",
+    "attention": "whom the fusion trusts: 0 the context, 1 the detail",
+    "fused": "context and detail, weighed by the attention",
+    "error": "where the fused label is wrong",
+    "confidence": "the probability of the fused label",
+}  # view -> in words
 
-def views_of(model:nn.Module) -> list[str]:
+
+def views_of(model: nn.Module) -> list[str]:
     "What a model can show: one without HRDA has no context, detail and attention."
     return [v for v in VIEWS if model.is_hrda or v not in ("context", "detail", "attention")]
 
-def lacking(seen:Seen, view:str # one of `VIEWS`
-           ) -> str: # in words; empty: nothing
+
+def lacking(
+    seen: Seen,
+    view: str,  # one of `VIEWS`
+) -> str:  # in words; empty: nothing
     "Why a view cannot be shown."
-    if view in ("truth", "error") and seen.scene.truth is None: return f"there is no {view} to see: this picture has no labels"
-    if view in ("context", "detail", "attention") and seen.attention is None: return f"there is no {view} to see: this model looks at one scale only"
+    if view in ("truth", "error") and seen.scene.truth is None:
+        return f"there is no {view} to see: this picture has no labels"
+    if view in ("context", "detail", "attention") and seen.attention is None:
+        return f"there is no {view} to see: this model looks at one scale only"
     return ""
 
 # %% ../../nbs/26b_predictions.ipynb #c013
-def view_labels(seen:Seen, view:str) -> np.ndarray|None: # (H,W) uint8; None: the view shows no classes, or is lacking
+def view_labels(
+    seen: Seen, view: str
+) -> np.ndarray | None:  # (H,W) uint8; None: the view shows no classes, or is lacking
     "The label map that a view shows."
     return seen.scene.truth if view == "truth" else seen.labels.get(view)
 
-def view_colours(seen:Seen, view:str, classes:ClassTable) -> np.ndarray: # (H,W,3) uint8
+
+def view_colours(seen: Seen, view: str, classes: ClassTable) -> np.ndarray:  # (H,W,3) uint8
     "The colours of a view; the picture itself where the view is lacking."
-    if view == "picture" or lacking(seen, view): return seen.scene.image
-    if view in ("attention", "confidence"): return heat(getattr(seen, view))
-    if view == "error": return error_map(seen.labels["fused"], seen.scene.truth)
+    if view == "picture" or lacking(seen, view):
+        return seen.scene.image
+    if view in ("attention", "confidence"):
+        return heat(getattr(seen, view))
+    if view == "error":
+        return error_map(seen.labels["fused"], seen.scene.truth)
     return classes.colorize(view_labels(seen, view))
 
-def pixels_of(label:np.ndarray, # (H,W) uint8
-              chosen:Collection[int] # class indices
-             ) -> np.ndarray: # (H,W) bool
+
+def pixels_of(
+    label: np.ndarray,  # (H,W) uint8
+    chosen: Collection[int],  # class indices
+) -> np.ndarray:  # (H,W) bool
     "Where a label is one of some classes."
-    table = np.zeros(256, bool); table[list(chosen)] = True
+    table = np.zeros(256, bool)
+    table[list(chosen)] = True
     return table[label]
 
-def coloured_pixels(seen:Seen, view:str,
-                    chosen:Collection[int]=() # class indices; empty: all
-                   ) -> np.ndarray|None: # (H,W) bool; None: everywhere
+
+def coloured_pixels(
+    seen: Seen,
+    view: str,
+    chosen: Collection[int] = (),  # class indices; empty: all
+) -> np.ndarray | None:  # (H,W) bool; None: everywhere
     "Where a view's colours are shown."
-    if view == "picture" or lacking(seen, view): return None
+    if view == "picture" or lacking(seen, view):
+        return None
     truth, fused = seen.scene.truth, seen.labels["fused"]
-    if view == "truth": return pixels_of(truth, chosen) if chosen else truth != IGNORE
-    if not chosen: return None
+    if view == "truth":
+        return pixels_of(truth, chosen) if chosen else truth != IGNORE
+    if not chosen:
+        return None
     where = pixels_of(seen.labels.get(view, fused), chosen)
     return where | pixels_of(truth, chosen) if view == "error" else where
 
 # %% ../../nbs/26b_predictions.ipynb #c014
-def laid_over(image:np.ndarray,   # (H,W,3) uint8
-              colours:np.ndarray, # (H,W,3) uint8
-              opacity:float,      # of the colours, 0..1
-              where:np.ndarray|None=None, # (H,W) bool; None: everywhere
-              grey:bool=False     # the rest of the picture loses its colours
-             ) -> np.ndarray:     # (H,W,3) uint8
+def laid_over(
+    image: np.ndarray,  # (H,W,3) uint8
+    colours: np.ndarray,  # (H,W,3) uint8
+    opacity: float,  # of the colours, 0..1
+    where: np.ndarray | None = None,  # (H,W) bool; None: everywhere
+    grey: bool = False,  # the rest of the picture loses its colours
+) -> np.ndarray:  # (H,W,3) uint8
     "Colours over a picture."
     below = Image.fromarray(image)
     mixed = Image.blend(below, Image.fromarray(colours), opacity)
-    if where is None: return np.asarray(mixed)
+    if where is None:
+        return np.asarray(mixed)
     rest = below.convert("L").convert("RGB") if grey else below
-    return np.asarray(Image.composite(mixed, rest, Image.fromarray(where.astype(np.uint8)*255)))
+    return np.asarray(Image.composite(mixed, rest, Image.fromarray(where.astype(np.uint8) * 255)))
 
-def render_view(seen:Seen,
-                view:str,            # one of `VIEWS`
-                classes:ClassTable,
-                opacity:float=.7,    # of the colours over the picture
-                chosen:Collection[int]=() # class indices to be coloured; empty: all
-               ) -> np.ndarray:      # (H,W,3) uint8
+
+def render_view(
+    seen: Seen,
+    view: str,  # one of `VIEWS`
+    classes: ClassTable,
+    opacity: float = 0.7,  # of the colours over the picture
+    chosen: Collection[int] = (),  # class indices to be coloured; empty: all
+) -> np.ndarray:  # (H,W,3) uint8
     "What `explore_predictions` shows."
-    return laid_over(seen.scene.image, view_colours(seen, view, classes), opacity, coloured_pixels(seen, view, chosen), bool(chosen))
+    return laid_over(
+        seen.scene.image,
+        view_colours(seen, view, classes),
+        opacity,
+        coloured_pixels(seen, view, chosen),
+        bool(chosen),
+    )
 
 # %% ../../nbs/26b_predictions.ipynb #c019
-def captioned(picture:np.ndarray, # (H,W,3) uint8
-              text:str,
-              right:bool=False    # in the right upper corner, for the picture right of the wiper
-             ) -> np.ndarray:     # (H,W,3) uint8
+def captioned(
+    picture: np.ndarray,  # (H,W,3) uint8
+    text: str,
+    right: bool = False,  # in the right upper corner, for the picture right of the wiper
+) -> np.ndarray:  # (H,W,3) uint8
     "A picture with a name in its corner; as it is where there is no room."
-    im, size = Image.fromarray(picture), max(9, picture.shape[1]//36)
+    im, size = Image.fromarray(picture), max(9, picture.shape[1] // 36)
     font = ImageFont.load_default(size)
     w = int(font.getlength(text)) + size
-    if w > .45*im.width or 3*size > im.height: return picture
+    if w > 0.45 * im.width or 3 * size > im.height:
+        return picture
     x, draw = im.width - w if right else 0, ImageDraw.Draw(im)
-    draw.rectangle((x, 0, x+w, 1.5*size), fill=(255, 255, 255)); draw.text((x+w/2, .75*size), text, (0, 0, 0), font, anchor="mm")
+    draw.rectangle((x, 0, x + w, 1.5 * size), fill=(255, 255, 255))
+    draw.text((x + w / 2, 0.75 * size), text, (0, 0, 0), font, anchor="mm")
     return np.asarray(im)
 
 # %% ../../nbs/26b_predictions.ipynb #c022
-def cell_attention(out:Output, y:int, x:int # pixel
-                  ) -> np.ndarray|None: # (K,) in [0,1]; None without HRDA
+def cell_attention(
+    out: Output,
+    y: int,
+    x: int,  # pixel
+) -> np.ndarray | None:  # (K,) in [0,1]; None without HRDA
     "Attention of each class in the cell of the fused map that a pixel lies in."
-    if out.attention is None: return None
+    if out.attention is None:
+        return None
     (h, w), (H, W) = out.fused.shape[-2:], out.padded
-    return resize(out.attention, (h, w))[0, :, y*h//H, x*w//W].expand(out.fused.shape[1]).float().cpu().numpy()
+    return (
+        resize(out.attention, (h, w))[0, :, y * h // H, x * w // W]
+        .expand(out.fused.shape[1])
+        .float()
+        .cpu()
+        .numpy()
+    )
 
-def pixel_vote(seen:Seen, y:int, x:int, # pixel
-               top:int=5     # classes: those with the largest probabilities anywhere, and the truth
-              ) -> pd.DataFrame: # class index -> context, attention, detail, fused in [0,1]; the fused order
+
+def pixel_vote(
+    seen: Seen,
+    y: int,
+    x: int,  # pixel
+    top: int = 5,  # classes: those with the largest probabilities anywhere, and the truth
+) -> pd.DataFrame:  # class index -> context, attention, detail, fused in [0,1]; the fused order
     "What everybody says about a pixel."
-    vote = pd.DataFrame({v: seen.logits[v][:, y, x].softmax(0).numpy() for v in SCALES if v in seen.logits})
-    rows, truth = set(vote.max(axis=1).nlargest(top).index), None if seen.scene.truth is None else int(seen.scene.truth[y, x])
-    if truth in vote.index: rows.add(truth)
-    if (a := cell_attention(seen.output, y, x)) is not None: vote["attention"] = a
-    return vote.loc[sorted(rows), [c for c in ("context", "attention", "detail", "fused") if c in vote]].sort_values("fused", ascending=False)
+    vote = pd.DataFrame(
+        {v: seen.logits[v][:, y, x].softmax(0).numpy() for v in SCALES if v in seen.logits}
+    )
+    rows, truth = (
+        set(vote.max(axis=1).nlargest(top).index),
+        None if seen.scene.truth is None else int(seen.scene.truth[y, x]),
+    )
+    if truth in vote.index:
+        rows.add(truth)
+    if (a := cell_attention(seen.output, y, x)) is not None:
+        vote["attention"] = a
+    return vote.loc[
+        sorted(rows), [c for c in ("context", "attention", "detail", "fused") if c in vote]
+    ].sort_values("fused", ascending=False)
 
 # %% ../../nbs/26b_predictions.ipynb #c026
-def disputed_pixel(seen:Seen) -> tuple[int, int]: # (y,x)
+def disputed_pixel(seen: Seen) -> tuple[int, int]:  # (y,x)
     "Where context and detail disagree most; the middle without HRDA."
     H, W = seen.scene.image.shape[:2]
-    if seen.attention is None: return H//2, W//2
+    if seen.attention is None:
+        return H // 2, W // 2
     out = seen.output
-    p, q = resize(out.context, out.detail.shape[-2:]).float().softmax(1), out.detail.float().softmax(1)
-    quarrel = F.avg_pool2d((p-q).abs().sum(1, keepdim=True), 5, 1, 2, count_include_pad=True)[0, 0]
-    gh, gw = (s//n for s, n in zip(out.padded, quarrel.shape))                     # pixels in a cell
+    p, q = (
+        resize(out.context, out.detail.shape[-2:]).float().softmax(1),
+        out.detail.float().softmax(1),
+    )
+    quarrel = F.avg_pool2d((p - q).abs().sum(1, keepdim=True), 5, 1, 2, count_include_pad=True)[
+        0, 0
+    ]
+    gh, gw = (s // n for s, n in zip(out.padded, quarrel.shape))  # pixels in a cell
     y, x = divmod(int(quarrel.argmax()), quarrel.shape[1])
-    return min(y*gh + gh//2, H-1), min(x*gw + gw//2, W-1)
+    return min(y * gh + gh // 2, H - 1), min(x * gw + gw // 2, W - 1)
 
 # %% ../../nbs/26b_predictions.ipynb #c029
-def rgb(colour:Sequence[int]) -> str:
+def rgb(colour: Sequence[int]) -> str:
     "A colour for CSS."
     return f"rgb({','.join(str(int(c)) for c in colour)})"
 
-def swatch(colour:Sequence[int], name:str) -> str:
+
+def swatch(colour: Sequence[int], name: str) -> str:
     "A coloured square and a name, in HTML."
     square = f"display:inline-block;width:.8em;height:.8em;border:1px solid #666;background:{rgb(colour)};vertical-align:-.05em"
     return f'<span style="white-space:nowrap"><span style="{square}"></span> {escape(name)}</span>'
 
-def bar(share:float, # 0..1
-        colour:Sequence[int],
-        width:float=4, # of a full bar, in letters
-        digits:int=0   # behind the point
-       ) -> str:
+
+def bar(
+    share: float,  # 0..1
+    colour: Sequence[int],
+    width: float = 4,  # of a full bar, in letters
+    digits: int = 0,  # behind the point
+) -> str:
     "A horizontal bar with its number in percent, in HTML."
     track = f"display:inline-block;width:{width}em;height:.8em;background:rgba(128,128,128,.2);vertical-align:-.05em"
-    inner = f"display:block;width:{100*share:.1f}%;height:100%;background:{rgb(colour)};box-shadow:inset 0 0 0 1px rgba(90,90,90,.6)"
-    return f'<span style="white-space:nowrap"><span style="{track}"><span style="{inner}"></span></span> {100*share:.{digits}f}</span>'
+    inner = f"display:block;width:{100 * share:.1f}%;height:100%;background:{rgb(colour)};box-shadow:inset 0 0 0 1px rgba(90,90,90,.6)"
+    return f'<span style="white-space:nowrap"><span style="{track}"><span style="{inner}"></span></span> {100 * share:.{digits}f}</span>'
 
 # %% ../../nbs/26b_predictions.ipynb #c030
-def verdict(seen:Seen, y:int, x:int, classes:ClassTable) -> str:
+def verdict(seen: Seen, y: int, x: int, classes: ClassTable) -> str:
     "What a pixel is and what it was taken for, in HTML."
     found, truth = int(seen.labels["fused"][y, x]), seen.scene.truth
     said = f"row {y}, column {x}: taken for <b>{escape(classes.names[found])}</b>"
-    if truth is None: return said
-    if truth[y, x] == IGNORE: return f"{said}, not labelled"
+    if truth is None:
+        return said
+    if truth[y, x] == IGNORE:
+        return f"{said}, not labelled"
     return f"{said}, {'rightly' if truth[y, x] == found else f'but it is <b>{escape(classes.names[truth[y, x]])}</b>'}"
 
-def vote_html(seen:Seen, y:int, x:int, classes:ClassTable) -> str:
+
+def vote_html(seen: Seen, y: int, x: int, classes: ClassTable) -> str:
     "`pixel_vote` as a table with bars, numbers in percent."
     vote = pixel_vote(seen, y, x)
     tone = lambda v: heat(np.array([[v]]))[0, 0]
-    cells = lambda c, row: "".join(f'<td style="padding:0 0 0 .7em">{bar(v, tone(v) if n == "attention" else classes.palette[c])}</td>' for n, v in row.items())
-    rows = "".join(f'<tr><th scope="row" style="text-align:left;font-weight:normal">{swatch(classes.palette[c], classes.names[c])}</th>{cells(c, row)}</tr>' for c, row in vote.iterrows())
-    head = "".join(f'<th scope="col" style="text-align:left;padding:0 0 0 .7em">{n}</th>' for n in vote)
+    cells = lambda c, row: "".join(
+        f'<td style="padding:0 0 0 .7em">{bar(v, tone(v) if n == "attention" else classes.palette[c])}</td>'
+        for n, v in row.items()
+    )
+    rows = "".join(
+        f'<tr><th scope="row" style="text-align:left;font-weight:normal">{swatch(classes.palette[c], classes.names[c])}</th>{cells(c, row)}</tr>'
+        for c, row in vote.iterrows()
+    )
+    head = "".join(
+        f'<th scope="col" style="text-align:left;padding:0 0 0 .7em">{n}</th>' for n in vote
+    )
     return f'<div style="font-size:14px;line-height:1.5">{verdict(seen, y, x, classes)}<table class="hrda-vote"><tr><th style="text-align:left;font-weight:normal">in %</th>{head}</tr>{rows}</table></div>'
 
 # %% ../../nbs/26b_predictions.ipynb #c033
-def class_iou(label:np.ndarray, # (H,W) uint8 class indices
-              truth:np.ndarray, # (H,W) uint8 class indices or 255
-              num_classes:int   # K
-             ) -> np.ndarray:   # (K,) in [0,1]; NaN where a class is not in the truth
+def class_iou(
+    label: np.ndarray,  # (H,W) uint8 class indices
+    truth: np.ndarray,  # (H,W) uint8 class indices or 255
+    num_classes: int,  # K
+) -> np.ndarray:  # (K,) in [0,1]; NaN where a class is not in the truth
     "Intersection over union of each class that a picture really holds."
-    pairs = np.bincount(truth.astype(np.intp).ravel()*256 + label.ravel(), minlength=256*256).reshape(256, 256)[:num_classes, :num_classes]
+    pairs = np.bincount(
+        truth.astype(np.intp).ravel() * 256 + label.ravel(), minlength=256 * 256
+    ).reshape(256, 256)[:num_classes, :num_classes]
     hit, real = pairs.diagonal(), pairs.sum(1)
-    return np.where(real > 0, hit/np.maximum(real + pairs.sum(0) - hit, 1), np.nan)
+    return np.where(real > 0, hit / np.maximum(real + pairs.sum(0) - hit, 1), np.nan)
 
-def mean_iou(scores:np.ndarray # (K,) of `class_iou`
-            ) -> float:        # NaN without any class
+
+def mean_iou(
+    scores: np.ndarray,  # (K,) of `class_iou`
+) -> float:  # NaN without any class
     "Over the classes in the truth."
     return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
 
 # %% ../../nbs/26b_predictions.ipynb #c036
-def percent(x:float) -> str:
+def percent(x: float) -> str:
     "A share in words; a dash for NaN."
-    return "–" if np.isnan(x) else f"{100*x:.0f}" if x >= .1 or x == 0 else f"{100*x:.1f}"
+    return "–" if np.isnan(x) else f"{100 * x:.0f}" if x >= 0.1 or x == 0 else f"{100 * x:.1f}"
 
-def largest(label:np.ndarray, classes:ClassTable, n:int=3) -> str:
+
+def largest(label: np.ndarray, classes: ClassTable, n: int = 3) -> str:
     "The classes that fill most of a label map, in words."
-    counts = np.bincount(label.ravel(), minlength=256)[:classes.num_classes]
-    return ", ".join(f"{classes.names[c]} {percent(counts[c]/label.size)} %" for c in (-counts).argsort(kind="stable")[:n] if counts[c])
+    counts = np.bincount(label.ravel(), minlength=256)[: classes.num_classes]
+    return ", ".join(
+        f"{classes.names[c]} {percent(counts[c] / label.size)} %"
+        for c in (-counts).argsort(kind="stable")[:n]
+        if counts[c]
+    )
 
-def score_words(scores:dict[str, np.ndarray], # view -> `class_iou`
-                right:float # share of the labelled pixels
-               ) -> str: # HTML
+
+def score_words(
+    scores: dict[str, np.ndarray],  # view -> `class_iou`
+    right: float,  # share of the labelled pixels
+) -> str:  # HTML
     "The scores of a picture in one line."
-    means = " · ".join(f"{'<b>' if v == 'fused' else ''}{v} {percent(mean_iou(s))}{'</b>' if v == 'fused' else ''}" for v, s in scores.items())
+    means = " · ".join(
+        f"{'<b>' if v == 'fused' else ''}{v} {percent(mean_iou(s))}{'</b>' if v == 'fused' else ''}"
+        for v, s in scores.items()
+    )
     return f"mean IoU over the {int(np.isfinite(scores['fused']).sum())} classes in this picture: {means} % · {percent(right)} % of the pixels are right"
 
 # %% ../../nbs/26b_predictions.ipynb #c037
-def class_words(seen:Seen, c:int, # class index
-                scores:dict[str, np.ndarray], classes:ClassTable) -> str: # HTML
+def class_words(
+    seen: Seen,
+    c: int,  # class index
+    scores: dict[str, np.ndarray],
+    classes: ClassTable,
+) -> str:  # HTML
     "What there is to say of a chosen class, in one line."
     where = seen.labels["fused"] == c
-    said = f"{swatch(classes.palette[c], classes.names[c])}: {percent(where.mean())} % of the picture"
-    if seen.attention is not None and where.any(): said += f", attention {seen.attention[where].mean():.2f}"
-    return said + ("" if not scores else f", IoU {' · '.join(f'{v} {percent(s[c])}' for v, s in scores.items())} %" if np.isfinite(scores["fused"][c]) else ", not in the truth")
+    said = (
+        f"{swatch(classes.palette[c], classes.names[c])}: {percent(where.mean())} % of the picture"
+    )
+    if seen.attention is not None and where.any():
+        said += f", attention {seen.attention[where].mean():.2f}"
+    return said + (
+        ""
+        if not scores
+        else f", IoU {' · '.join(f'{v} {percent(s[c])}' for v, s in scores.items())} %"
+        if np.isfinite(scores["fused"][c])
+        else ", not in the truth"
+    )
 
-def view_scores(seen:Seen, num_classes:int) -> dict[str, np.ndarray]: # view -> (K,), see `class_iou`; empty without truth
+
+def view_scores(
+    seen: Seen, num_classes: int
+) -> dict[str, np.ndarray]:  # view -> (K,), see `class_iou`; empty without truth
     "IoU of context, detail and fused."
-    return {} if seen.scene.truth is None else {v: class_iou(seen.labels[v], seen.scene.truth, num_classes) for v in ("context", "detail", "fused") if v in seen.labels}
+    return (
+        {}
+        if seen.scene.truth is None
+        else {
+            v: class_iou(seen.labels[v], seen.scene.truth, num_classes)
+            for v in ("context", "detail", "fused")
+            if v in seen.labels
+        }
+    )
 
-def right_share(label:np.ndarray, truth:np.ndarray) -> float: # NaN where nothing is labelled
+
+def right_share(label: np.ndarray, truth: np.ndarray) -> float:  # NaN where nothing is labelled
     "How many of the labelled pixels are right."
-    return float((label == truth).sum()/counted) if (counted := (truth != IGNORE).sum()) else float("nan")
+    return (
+        float((label == truth).sum() / counted)
+        if (counted := (truth != IGNORE).sum())
+        else float("nan")
+    )
 
 # %% ../../nbs/26b_predictions.ipynb #c038
-def describe(seen:Seen, views:Sequence[str], # left, and perhaps right of the wiper
-             opacity:float, classes:ClassTable) -> str:
+def describe(
+    seen: Seen,
+    views: Sequence[str],  # left, and perhaps right of the wiper
+    opacity: float,
+    classes: ClassTable,
+) -> str:
     "The picture in words, for those who cannot see it."
-    said = f"{seen.scene.name}: {views[0]}, opacity {opacity:.0%}" + "".join(f"; right of the wiper {v}" for v in views[1:])
+    said = f"{seen.scene.name}: {views[0]}, opacity {opacity:.0%}" + "".join(
+        f"; right of the wiper {v}" for v in views[1:]
+    )
     label = view_labels(seen, views[0])
     return said if label is None else f"{said}. Most of {views[0]}: {largest(label, classes)}"
 
-def tell(seen:Seen, views:Sequence[str],
-         scores:dict[str, np.ndarray], # of `view_scores`
-         chosen:Sequence[int],         # class indices of the filter; the first four are told
-         classes:ClassTable) -> str:   # HTML
+
+def tell(
+    seen: Seen,
+    views: Sequence[str],
+    scores: dict[str, np.ndarray],  # of `view_scores`
+    chosen: Sequence[int],  # class indices of the filter; the first four are told
+    classes: ClassTable,
+) -> str:  # HTML
     "What is seen, in numbers, and what is lacking."
     lines = [f"<b>{escape(w)}</b>" for w in dict.fromkeys(lacking(seen, v) for v in views) if w]
-    if scores: lines.append(score_words(scores, right_share(seen.labels["fused"], seen.scene.truth)))
-    else: lines.append(f"fused: {largest(seen.labels['fused'], classes)}; mean confidence {seen.confidence.mean():.2f}")
+    if scores:
+        lines.append(score_words(scores, right_share(seen.labels["fused"], seen.scene.truth)))
+    else:
+        lines.append(
+            f"fused: {largest(seen.labels['fused'], classes)}; mean confidence {seen.confidence.mean():.2f}"
+        )
     return "<br>".join(lines + [class_words(seen, c, scores, classes) for c in chosen[:4]])
 
 # %% ../../nbs/26b_predictions.ipynb #c041
-def scale_key(low:str, high:str # what 0 and 1 mean
-             ) -> str: # HTML
+def scale_key(
+    low: str,
+    high: str,  # what 0 and 1 mean
+) -> str:  # HTML
     "The colours of `heat` from 0 to 1."
     stops = ", ".join(rgb(c) for c in heat(np.linspace(0, 1, 7)[None])[0])
     return f'<span style="white-space:nowrap">{low} <span style="display:inline-block;width:9em;height:.9em;vertical-align:-.1em;background:linear-gradient(to right, {stops})"></span> {high}</span>'
 
-def view_key(views:Collection[str]) -> str: # HTML
+
+def view_key(views: Collection[str]) -> str:  # HTML
     "The colours of the views that are no class colours."
-    keys = dict(attention=scale_key("attention 0: context", "1: detail"), confidence=scale_key("confidence 0", "1"),
-                error="error: " + " ".join(swatch(c, n) for c, n in ((RIGHT, "right"), (WRONG, "wrong"), (UNCOUNTED, "not labelled"))))
+    keys = dict(
+        attention=scale_key("attention 0: context", "1: detail"),
+        confidence=scale_key("confidence 0", "1"),
+        error="error: "
+        + " ".join(
+            swatch(c, n)
+            for c, n in ((RIGHT, "right"), (WRONG, "wrong"), (UNCOUNTED, "not labelled"))
+        ),
+    )
     return " &emsp; ".join(key for v, key in keys.items() if v in views)
 
 # %% ../../nbs/26b_predictions.ipynb #c044
-def tagged(widget:widgets.DOMWidget, css:str) -> widgets.DOMWidget:
+def tagged(widget: widgets.DOMWidget, css: str) -> widgets.DOMWidget:
     "The widget, with a CSS class."
     widget.add_class(css)
     return widget
 
-def control(kind:type, description:str, tooltip:str, css:str, width:str="auto", **settings:Any) -> widgets.Widget:
-    "A control that says what it is, to people and to tests."
-    if kind is not widgets.Button: settings["style"] = dict(description_width="initial")
-    return tagged(kind(description=description, tooltip=tooltip, layout=widgets.Layout(width=width, margin="2px 1em 2px 2px"), **settings), css)
 
-def toggles(description:str, options:Sequence, tooltips:Sequence[str], css:str, value:Any) -> widgets.ToggleButtons:
+def control(
+    kind: type, description: str, tooltip: str, css: str, width: str = "auto", **settings: Any
+) -> widgets.Widget:
+    "A control that says what it is, to people and to tests."
+    if kind is not widgets.Button:
+        settings["style"] = dict(description_width="initial")
+    return tagged(
+        kind(
+            description=description,
+            tooltip=tooltip,
+            layout=widgets.Layout(width=width, margin="2px 1em 2px 2px"),
+            **settings,
+        ),
+        css,
+    )
+
+
+def toggles(
+    description: str, options: Sequence, tooltips: Sequence[str], css: str, value: Any
+) -> widgets.ToggleButtons:
     "Buttons of which one is down."
-    layout = widgets.Layout(display="flex", align_items="center", width="auto", margin="2px 1em 2px 2px")
-    return tagged(widgets.ToggleButtons(options=options, value=value, description=f"{description} ", tooltips=list(tooltips), style=dict(button_width="auto", description_width="initial"), layout=layout), css)
+    layout = widgets.Layout(
+        display="flex", align_items="center", width="auto", margin="2px 1em 2px 2px"
+    )
+    return tagged(
+        widgets.ToggleButtons(
+            options=options,
+            value=value,
+            description=f"{description} ",
+            tooltips=list(tooltips),
+            style=dict(button_width="auto", description_width="initial"),
+            layout=layout,
+        ),
+        css,
+    )
 
 # %% ../../nbs/26b_predictions.ipynb #c045
 class PredictionsView(View):
     "Every map of a model over its picture, and the vote behind any pixel."
-    def __init__(self, scenes:Scenes):
+
+    def __init__(self, scenes: Scenes):
         views, names = views_of(scenes.model), [(n, i) for i, n in enumerate(scenes.classes.names)]
         self.view = toggles("view", views, [VIEWS[v] for v in views], "hrda-choice", "fused")
-        self.compare = control(widgets.Dropdown, "compare with", "a second view, right of the wiper", "hrda-compare", "17em", options=["off", *views], value="picture")
-        self.opacity = control(widgets.FloatSlider, "opacity", "of the colours over the picture", "hrda-opacity", "17em", value=.7, min=0, max=1, step=.05, readout_format=".0%")
-        self.filter = control(widgets.SelectMultiple, "", "colour only these classes; Ctrl or Shift for several", "hrda-filter", "95%", options=names, rows=9)
-        self.everything = control(widgets.Button, "all classes", "colour all classes again", "hrda-all", "8em")
-        self.canvas, self.pixel, self.key = Canvas(wiper=.6), tagged(widgets.HTML(), "hrda-pixel"), tagged(widgets.HTML(), "hrda-key")
-        side = [self.pixel, widgets.HBox([widgets.HTML("<b>show only</b>"), self.everything], layout=widgets.Layout(justify_content="space-between")), self.filter]
-        body = [widgets.VBox([self.canvas, self.key], layout=widgets.Layout(flex="3 1 34em")), widgets.VBox(side, layout=widgets.Layout(flex="1 1 30em", padding="0 0 0 1em"))]
-        super().__init__(scenes, [self.view, self.compare, self.opacity], [widgets.HBox(body, layout=widgets.Layout(flex_flow="row wrap"))], "predictions")
-        self.at, self.drawn, self.scores = (0, 0), None, {} # pixel, the scene that was drawn last, its IoUs
+        self.compare = control(
+            widgets.Dropdown,
+            "compare with",
+            "a second view, right of the wiper",
+            "hrda-compare",
+            "17em",
+            options=["off", *views],
+            value="picture",
+        )
+        self.opacity = control(
+            widgets.FloatSlider,
+            "opacity",
+            "of the colours over the picture",
+            "hrda-opacity",
+            "17em",
+            value=0.7,
+            min=0,
+            max=1,
+            step=0.05,
+            readout_format=".0%",
+        )
+        self.filter = control(
+            widgets.SelectMultiple,
+            "",
+            "colour only these classes; Ctrl or Shift for several",
+            "hrda-filter",
+            "95%",
+            options=names,
+            rows=9,
+        )
+        self.everything = control(
+            widgets.Button, "all classes", "colour all classes again", "hrda-all", "8em"
+        )
+        self.canvas, self.pixel, self.key = (
+            Canvas(wiper=0.6),
+            tagged(widgets.HTML(), "hrda-pixel"),
+            tagged(widgets.HTML(), "hrda-key"),
+        )
+        side = [
+            self.pixel,
+            widgets.HBox(
+                [widgets.HTML("<b>show only</b>"), self.everything],
+                layout=widgets.Layout(justify_content="space-between"),
+            ),
+            self.filter,
+        ]
+        body = [
+            widgets.VBox([self.canvas, self.key], layout=widgets.Layout(flex="3 1 34em")),
+            widgets.VBox(side, layout=widgets.Layout(flex="1 1 30em", padding="0 0 0 1em")),
+        ]
+        super().__init__(
+            scenes,
+            [self.view, self.compare, self.opacity],
+            [widgets.HBox(body, layout=widgets.Layout(flex_flow="row wrap"))],
+            "predictions",
+        )
+        self.at, self.drawn, self.scores = (
+            (0, 0),
+            None,
+            {},
+        )  # pixel, the scene that was drawn last, its IoUs
         self.everything.on_click(lambda _: setattr(self.filter, "value", ()))
         self.canvas.on("click", self.ask)
         self.watch(self.view, self.compare, self.opacity, self.filter)
         self.refresh()
+
     def draw(self) -> None:
         "Both pictures, the vote, the words."
-        if (seen := self.seen) is not self.drawn: self.drawn, self.scores, self.at = seen, view_scores(seen, self.classes.num_classes), disputed_pixel(seen)
+        if (seen := self.seen) is not self.drawn:
+            self.drawn, self.scores, self.at = (
+                seen,
+                view_scores(seen, self.classes.num_classes),
+                disputed_pixel(seen),
+            )
         views = [v for v in (self.view.value, self.compare.value) if v != "off"]
         with self.canvas.hold_sync():
             self.canvas.shape = list(seen.scene.image.shape[:2])
-            self.canvas.show(self.panel(views[0]), describe(seen, views, self.opacity.value, self.classes))
+            self.canvas.show(
+                self.panel(views[0]), describe(seen, views, self.opacity.value, self.classes)
+            )
             self.canvas.other = encode(self.panel(views[1], right=True)) if views[1:] else b""
         self.ask(*self.at)
-        self.key.value, self.words.value = view_key([v for v in views if not lacking(seen, v)]), tell(seen, views, self.scores, self.filter.value, self.classes)
+        self.key.value, self.words.value = (
+            view_key([v for v in views if not lacking(seen, v)]),
+            tell(seen, views, self.scores, self.filter.value, self.classes),
+        )
         self.show_legend(classes_in(*(view_labels(seen, v) for v in views)))
-    def panel(self, view:str, right:bool=False) -> np.ndarray: # (H,W,3) uint8
+
+    def panel(self, view: str, right: bool = False) -> np.ndarray:  # (H,W,3) uint8
         "One view as chosen, with its name."
         name = f"no {view}" if lacking(self.drawn, view) else view
-        return captioned(render_view(self.drawn, view, self.classes, self.opacity.value, self.filter.value), name, right)
-    def ask(self, y:int, x:int) -> None:
+        return captioned(
+            render_view(self.drawn, view, self.classes, self.opacity.value, self.filter.value),
+            name,
+            right,
+        )
+
+    def ask(self, y: int, x: int) -> None:
         "Mark a pixel and show its vote."
-        if self.drawn is None: return
+        if self.drawn is None:
+            return
         self.at, self.canvas.marks = (y, x), [dict(y=y, x=x)]
         self.pixel.value = vote_html(self.drawn, y, x, self.classes)
 
-def explore_predictions(model:nn.Module|str|Path|None=None, # a model, a checkpoint, or None: the sample checkpoint
-                        pictures:Pictures=None,       # a folder, a dataset, several pictures, or None: the sample's target streets
-                        classes:ClassTable|None=None  # None: the checkpoint's, the dataset's, or Cityscapes
-                       ) -> View:
+
+def explore_predictions(
+    model: nn.Module
+    | str
+    | Path
+    | None = None,  # a model, a checkpoint, or None: the sample checkpoint
+    pictures: Pictures = None,  # a folder, a dataset, several pictures, or None: the sample's target streets
+    classes: ClassTable | None = None,  # None: the checkpoint's, the dataset's, or Cityscapes
+) -> View:
     "Every map of a model over its picture; a wiper compares two, a click on a pixel opens the vote behind it."
     return PredictionsView(Scenes(model, pictures, classes))
 
 # %% ../../nbs/26b_predictions.ipynb #c058
-def refused(out:Output,      # of an HRDA model
-            attention:Tensor # (1,K or 1,h,w) in [0,1], or anything that broadcasts to that
-           ) -> Output:
+def refused(
+    out: Output,  # of an HRDA model
+    attention: Tensor,  # (1,K or 1,h,w) in [0,1], or anything that broadcasts to that
+) -> Output:
     "The output of a model that had this attention."
-    attention = torch.empty_like(out.attention).copy_(attention) # in the same memory layout: interpolation then rounds alike
+    attention = torch.empty_like(out.attention).copy_(
+        attention
+    )  # in the same memory layout: interpolation then rounds alike
     return replace(out, attention=attention, fused=fuse(out.context, out.detail, attention))
 
+
 @torch.inference_mode()
-def output_labels(out:Output,
-                  rows:int=8 # of the fused map at a time: they stay in the processor's cache
-                 ) -> np.ndarray: # (H,W) uint8 class indices
+def output_labels(
+    out: Output,
+    rows: int = 8,  # of the fused map at a time: they stay in the processor's cache
+) -> np.ndarray:  # (H,W) uint8 class indices
     "The label map of an output: `out.upsampled().argmax(1)`, in strips."
-    h, grow, parts = out.fused.shape[-2], out.padded[0]//out.fused.shape[-2], []
+    h, grow, parts = out.fused.shape[-2], out.padded[0] // out.fused.shape[-2], []
     for y in range(0, h, rows):
-        top, bottom = max(0, y-1), min(h, y+rows+1)                                  # neighbours that interpolation needs
-        strip = resize(out.fused[:1, :, top:bottom].float().cpu(), ((bottom-top)*grow, out.padded[1]))[0] # (K,.,W)
-        parts.append(strip[:, (y-top)*grow:(min(h, y+rows)-top)*grow].max(0).indices.byte())
-    return torch.cat(parts)[:out.size[0], :out.size[1]].numpy()
+        top, bottom = max(0, y - 1), min(h, y + rows + 1)  # neighbours that interpolation needs
+        strip = resize(
+            out.fused[:1, :, top:bottom].float().cpu(), ((bottom - top) * grow, out.padded[1])
+        )[0]  # (K,.,W)
+        parts.append(
+            strip[:, (y - top) * grow : (min(h, y + rows) - top) * grow].max(0).indices.byte()
+        )
+    return torch.cat(parts)[: out.size[0], : out.size[1]].numpy()
 
 # %% ../../nbs/26b_predictions.ipynb #c062
-def along(points:Sequence[tuple[float, float]], # (y,x)
-          step:float                            # largest gap
-         ) -> np.ndarray:                       # (N,2)
+def along(
+    points: Sequence[tuple[float, float]],  # (y,x)
+    step: float,  # largest gap
+) -> np.ndarray:  # (N,2)
     "Points on the line through `points`."
     points = np.asarray(points, float).reshape(-1, 2)
-    n = [max(1, int(np.ceil(np.abs(b-a).max()/step))) for a, b in zip(points, points[1:])]
-    return np.vstack([points[:1], *(np.linspace(a, b, k+1)[1:] for a, b, k in zip(points, points[1:], n))])
+    n = [max(1, int(np.ceil(np.abs(b - a).max() / step))) for a, b in zip(points, points[1:])]
+    return np.vstack(
+        [points[:1], *(np.linspace(a, b, k + 1)[1:] for a, b, k in zip(points, points[1:], n))]
+    )
 
-def paint(painted:np.ndarray,  # (h,w) float32 in [0,1], NaN: as learned
-          points:Sequence[tuple[float, float]], # (y,x) of a stroke, in cells
-          radius:float,        # of the brush, in cells
-          value:float          # 0 context ... 1 detail; NaN: as learned again
-         ) -> np.ndarray:      # (h,w): another array
+
+def paint(
+    painted: np.ndarray,  # (h,w) float32 in [0,1], NaN: as learned
+    points: Sequence[tuple[float, float]],  # (y,x) of a stroke, in cells
+    radius: float,  # of the brush, in cells
+    value: float,  # 0 context ... 1 detail; NaN: as learned again
+) -> np.ndarray:  # (h,w): another array
     "Paint a stroke; a cell is painted when its middle is under the brush, and one cell always is."
-    y, x = np.ogrid[:painted.shape[0], :painted.shape[1]]
-    painted, reach = painted.copy(), max(radius, .71)
-    for py, px in along(points, max(radius, .5)): painted[(y+.5-py)**2 + (x+.5-px)**2 <= reach**2] = value
+    y, x = np.ogrid[: painted.shape[0], : painted.shape[1]]
+    painted, reach = painted.copy(), max(radius, 0.71)
+    for py, px in along(points, max(radius, 0.5)):
+        painted[(y + 0.5 - py) ** 2 + (x + 0.5 - px) ** 2 <= reach**2] = value
     return painted
 
-def given_attention(learned:Tensor, # (1,K or 1,h,w)
-                    painted:np.ndarray # (h,w), NaN: as learned
-                   ) -> Tensor: # as `learned`
+
+def given_attention(
+    learned: Tensor,  # (1,K or 1,h,w)
+    painted: np.ndarray,  # (h,w), NaN: as learned
+) -> Tensor:  # as `learned`
     "The learned attention with what was painted over it, for all classes."
     over = torch.from_numpy(painted).to(learned)
     return torch.where(over.isnan(), learned, over)
 
 # %% ../../nbs/26b_predictions.ipynb #c067
-CHANGES = {"now right": (0, 90, 215), "now wrong": (235, 95, 0), "still wrong": (95, 95, 95), "changed": (150, 0, 150)} # colours; the index + 1 is the kind
+CHANGES = {
+    "now right": (0, 90, 215),
+    "now wrong": (235, 95, 0),
+    "still wrong": (95, 95, 95),
+    "changed": (150, 0, 150),
+}  # colours; the index + 1 is the kind
 
-def change_map(before:np.ndarray, # (H,W) uint8 class indices
-               after:np.ndarray,  # (H,W)
-               truth:np.ndarray|None=None # (H,W) class indices or 255
-              ) -> np.ndarray:    # (H,W) uint8: 0 nothing to see, 1... the order of `CHANGES`
+
+def change_map(
+    before: np.ndarray,  # (H,W) uint8 class indices
+    after: np.ndarray,  # (H,W)
+    truth: np.ndarray | None = None,  # (H,W) class indices or 255
+) -> np.ndarray:  # (H,W) uint8: 0 nothing to see, 1... the order of `CHANGES`
     "What another attention did to each pixel."
-    if truth is None: return 4*(before != after).astype(np.uint8)
+    if truth is None:
+        return 4 * (before != after).astype(np.uint8)
     was, now = before == truth, after == truth
-    return np.where(truth == IGNORE, 0, np.where(now, np.where(was, 0, 1), np.where(was, 2, 3))).astype(np.uint8)
+    return np.where(
+        truth == IGNORE, 0, np.where(now, np.where(was, 0, 1), np.where(was, 2, 3))
+    ).astype(np.uint8)
 
-def change_key(labelled:bool # there is a truth
-              ) -> str: # HTML
+
+def change_key(
+    labelled: bool,  # there is a truth
+) -> str:  # HTML
     "The colours of the changes."
     return " ".join(swatch(c, n) for n, c in CHANGES.items() if (n == "changed") != labelled)
 
-def render_changes(image:np.ndarray, # (H,W,3) uint8
-                   kinds:np.ndarray  # (H,W) of `change_map`
-                  ) -> np.ndarray:   # (H,W,3) uint8
+
+def render_changes(
+    image: np.ndarray,  # (H,W,3) uint8
+    kinds: np.ndarray,  # (H,W) of `change_map`
+) -> np.ndarray:  # (H,W,3) uint8
     "The changes over a pale picture."
     palette = np.uint8([(255, 255, 255), *CHANGES.values()])
-    pale = np.asarray(Image.blend(Image.fromarray(image).convert("L").convert("RGB"), Image.new("RGB", image.shape[1::-1], "white"), .55))
-    return np.asarray(Image.composite(Image.fromarray(palette.take(kinds, axis=0)), Image.fromarray(pale), Image.fromarray((kinds > 0).astype(np.uint8)*230)))
+    pale = np.asarray(
+        Image.blend(
+            Image.fromarray(image).convert("L").convert("RGB"),
+            Image.new("RGB", image.shape[1::-1], "white"),
+            0.55,
+        )
+    )
+    return np.asarray(
+        Image.composite(
+            Image.fromarray(palette.take(kinds, axis=0)),
+            Image.fromarray(pale),
+            Image.fromarray((kinds > 0).astype(np.uint8) * 230),
+        )
+    )
 
 # %% ../../nbs/26b_predictions.ipynb #c070
-def score_bars(scores:dict[str, float] # name -> mean IoU in [0,1]
-              ) -> str: # HTML
+def score_bars(
+    scores: dict[str, float],  # name -> mean IoU in [0,1]
+) -> str:  # HTML
     "Four mean IoUs as bars, in percent; the last one is this attention."
-    rows = "".join(f'<tr><td style="padding-right:.6em">{"<b>" if i == len(scores)-1 else ""}{escape(n)}</td><td>{"–" if np.isnan(v) else bar(v, (0, 90, 215) if i == len(scores)-1 else (140, 140, 140), 9, 1)}</td></tr>'
-                   for i, (n, v) in enumerate(scores.items()))
+    rows = "".join(
+        f'<tr><td style="padding-right:.6em">{"<b>" if i == len(scores) - 1 else ""}{escape(n)}</td><td>{"–" if np.isnan(v) else bar(v, (0, 90, 215) if i == len(scores) - 1 else (140, 140, 140), 9, 1)}</td></tr>'
+        for i, (n, v) in enumerate(scores.items())
+    )
     return f'<table class="hrda-scores" style="line-height:1.35">{rows}</table>'
 
-def change_bar(change:float, # of an IoU, -1..1
-               width:float=7, # of the whole track in letters
-               full:float=.3 # change that fills its half
-              ) -> str: # HTML
-    "A bar to the left (worse, orange) or to the right (better, blue), and the change in points."
-    half, colour = 50*min(1, abs(change)/full), CHANGES["now right" if change > 0 else "now wrong"]
-    inner = f"position:absolute;top:0;height:100%;width:{half:.1f}%;left:{50 if change > 0 else 50-half:.1f}%;background:{rgb(colour)}"
-    return (f'<span style="display:inline-block;position:relative;width:{width}em;height:.8em;vertical-align:-.05em;background:linear-gradient(to right, rgba(128,128,128,.2) 49%, #777 49%, #777 51%, rgba(128,128,128,.2) 51%)">'
-            f'<span style="{inner}"></span></span><span style="display:inline-block;width:2.4em;text-align:right">{round(100*change) or 0:{"+" if round(100*change) else ""}d}</span>')
 
-def change_bars(before:np.ndarray, # (K,) of `class_iou`
-                after:np.ndarray,  # (K,)
-                classes:ClassTable) -> str: # HTML
+def change_bar(
+    change: float,  # of an IoU, -1..1
+    width: float = 7,  # of the whole track in letters
+    full: float = 0.3,  # change that fills its half
+) -> str:  # HTML
+    "A bar to the left (worse, orange) or to the right (better, blue), and the change in points."
+    half, colour = (
+        50 * min(1, abs(change) / full),
+        CHANGES["now right" if change > 0 else "now wrong"],
+    )
+    inner = f"position:absolute;top:0;height:100%;width:{half:.1f}%;left:{50 if change > 0 else 50 - half:.1f}%;background:{rgb(colour)}"
+    return (
+        f'<span style="display:inline-block;position:relative;width:{width}em;height:.8em;vertical-align:-.05em;background:linear-gradient(to right, rgba(128,128,128,.2) 49%, #777 49%, #777 51%, rgba(128,128,128,.2) 51%)">'
+        f'<span style="{inner}"></span></span><span style="display:inline-block;width:2.4em;text-align:right">{round(100 * change) or 0:{"+" if round(100 * change) else ""}d}</span>'
+    )
+
+
+def change_bars(
+    before: np.ndarray,  # (K,) of `class_iou`
+    after: np.ndarray,  # (K,)
+    classes: ClassTable,
+) -> str:  # HTML
     "The change of each class's IoU, for the classes in the truth."
-    rows = "".join(f'<div style="break-inside:avoid;display:flex;justify-content:space-between;gap:.5em">{swatch(classes.palette[c], classes.names[c])}<span style="white-space:nowrap">{change_bar(after[c]-before[c])}</span></div>'
-                   for c in np.flatnonzero(np.isfinite(before)))
+    rows = "".join(
+        f'<div style="break-inside:avoid;display:flex;justify-content:space-between;gap:.5em">{swatch(classes.palette[c], classes.names[c])}<span style="white-space:nowrap">{change_bar(after[c] - before[c])}</span></div>'
+        for c in np.flatnonzero(np.isfinite(before))
+    )
     return f'<div class="hrda-changes" style="columns:2 15em;column-gap:1.5em;line-height:1.4">{rows}</div>'
 
 # %% ../../nbs/26b_predictions.ipynb #c073
-MODES = {"learned": "as the network learned it", "0: context": "trust the context everywhere", "½": "trust both alike", "1: detail": "trust the detail everywhere",
-         "constant": "the slider's value everywhere", "painted": "as learned, with what is painted over it"} # in words
-CONSTANTS = {"0: context": 0., "½": .5, "1: detail": 1.}
-COLOURS = {"detail (1)": 1., "context (0)": 0., "both (½)": .5, "learned": np.nan} # of the brush
+MODES = {
+    "learned": "as the network learned it",
+    "0: context": "trust the context everywhere",
+    "½": "trust both alike",
+    "1: detail": "trust the detail everywhere",
+    "constant": "the slider's value everywhere",
+    "painted": "as learned, with what is painted over it",
+}  # in words
+CONSTANTS = {"0: context": 0.0, "½": 0.5, "1: detail": 1.0}
+COLOURS = {
+    "detail (1)": 1.0,
+    "context (0)": 0.0,
+    "both (½)": 0.5,
+    "learned": np.nan,
+}  # of the brush
 
-def fusion_words(mode:str, kinds:np.ndarray, # of `change_map`
-                 scores:dict[str, np.ndarray], # learned, context, detail, this -> `class_iou`; empty without truth
-                ) -> str: # HTML
+
+def fusion_words(
+    mode: str,
+    kinds: np.ndarray,  # of `change_map`
+    scores: dict[
+        str, np.ndarray
+    ],  # learned, context, detail, this -> `class_iou`; empty without truth
+) -> str:  # HTML
     "What this attention does, in numbers."
     said = f"attention {mode}: "
-    if not scores: return f"{said}{percent((kinds == 4).mean())} % of the pixels changed; this picture has no labels, so nobody knows whether for the better"
+    if not scores:
+        return f"{said}{percent((kinds == 4).mean())} % of the pixels changed; this picture has no labels, so nobody knows whether for the better"
     mine, learned = mean_iou(scores["this"]), mean_iou(scores["learned"])
-    return (f"{said}mean IoU over the {int(np.isfinite(scores['this']).sum())} classes in this picture <b>{100*mine:.1f} %</b>, learned {100*learned:.1f} % (<b>{100*(mine-learned):+.1f}</b>); "
-            f"{percent((kinds == 1).mean())} % of the pixels are now right, {percent((kinds == 2).mean())} % now wrong")
+    return (
+        f"{said}mean IoU over the {int(np.isfinite(scores['this']).sum())} classes in this picture <b>{100 * mine:.1f} %</b>, learned {100 * learned:.1f} % (<b>{100 * (mine - learned):+.1f}</b>); "
+        f"{percent((kinds == 1).mean())} % of the pixels are now right, {percent((kinds == 2).mean())} % now wrong"
+    )
 
-def fusion_bars(mode:str, scores:dict[str, np.ndarray], # as `fusion_words`
-                classes:ClassTable) -> str: # HTML
+
+def fusion_bars(
+    mode: str,
+    scores: dict[str, np.ndarray],  # as `fusion_words`
+    classes: ClassTable,
+) -> str:  # HTML
     "Four mean IoUs, and the change of each class; empty without truth."
-    if not scores: return ""
-    means = {n: mean_iou(scores[k]) for n, k in {"learned": "learned", "context alone": "context", "detail alone": "detail", f"this: {mode}": "this"}.items()}
-    return ('<div style="font-size:14px">mean IoU of this picture, %' + score_bars(means) + "this attention against the learned, points of IoU" +
-            change_bars(scores["learned"], scores["this"], classes) + "</div>")
+    if not scores:
+        return ""
+    means = {
+        n: mean_iou(scores[k])
+        for n, k in {
+            "learned": "learned",
+            "context alone": "context",
+            "detail alone": "detail",
+            f"this: {mode}": "this",
+        }.items()
+    }
+    return (
+        '<div style="font-size:14px">mean IoU of this picture, %'
+        + score_bars(means)
+        + "this attention against the learned, points of IoU"
+        + change_bars(scores["learned"], scores["this"], classes)
+        + "</div>"
+    )
 
 # %% ../../nbs/26b_predictions.ipynb #c075
 class FusionView(View):
     "The attention in the hands of the class."
-    def __init__(self, scenes:Scenes):
+
+    def __init__(self, scenes: Scenes):
         self.mode = toggles("attention", list(MODES), MODES.values(), "hrda-mode", "learned")
-        self.value = control(widgets.FloatSlider, "constant", "one attention everywhere: 0 context, 1 detail", "hrda-value", "17em", value=.5, min=0, max=1, step=.05)
-        self.colour = toggles("paint", list(COLOURS), ["trust the detail here", "trust the context here", "trust both alike here", "rub out"], "hrda-paint", "detail (1)")
-        self.brush = control(widgets.IntSlider, "brush", "its width in pixels of the picture", "hrda-brush", "15em", value=64, min=8, max=256, step=8)
-        self.reset = control(widgets.Button, "reset", "rub out everything; back to the learned attention", "hrda-reset", "6em", icon="undo")
-        self.opacity = control(widgets.FloatSlider, "opacity", "of the colours over the picture", "hrda-opacity", "17em", value=.7, min=0, max=1, step=.05, readout_format=".0%")
-        self.attention, self.fused, self.changed = (tagged(Canvas(tool=t, grid=16), f"hrda-{n}") for n, t in dict(attention="paint", fused="click", changed="click").items())
-        self.panel, self.key = tagged(widgets.HTML(), "hrda-panel"), tagged(widgets.HTML(), "hrda-key")
-        keys = widgets.HTML(scale_key("0: context", "1: detail") + " &emsp; paint here"), widgets.HTML(), self.key
+        self.value = control(
+            widgets.FloatSlider,
+            "constant",
+            "one attention everywhere: 0 context, 1 detail",
+            "hrda-value",
+            "17em",
+            value=0.5,
+            min=0,
+            max=1,
+            step=0.05,
+        )
+        self.colour = toggles(
+            "paint",
+            list(COLOURS),
+            ["trust the detail here", "trust the context here", "trust both alike here", "rub out"],
+            "hrda-paint",
+            "detail (1)",
+        )
+        self.brush = control(
+            widgets.IntSlider,
+            "brush",
+            "its width in pixels of the picture",
+            "hrda-brush",
+            "15em",
+            value=64,
+            min=8,
+            max=256,
+            step=8,
+        )
+        self.reset = control(
+            widgets.Button,
+            "reset",
+            "rub out everything; back to the learned attention",
+            "hrda-reset",
+            "6em",
+            icon="undo",
+        )
+        self.opacity = control(
+            widgets.FloatSlider,
+            "opacity",
+            "of the colours over the picture",
+            "hrda-opacity",
+            "17em",
+            value=0.7,
+            min=0,
+            max=1,
+            step=0.05,
+            readout_format=".0%",
+        )
+        self.attention, self.fused, self.changed = (
+            tagged(Canvas(tool=t, grid=16), f"hrda-{n}")
+            for n, t in dict(attention="paint", fused="click", changed="click").items()
+        )
+        self.panel, self.key = (
+            tagged(widgets.HTML(), "hrda-panel"),
+            tagged(widgets.HTML(), "hrda-key"),
+        )
+        keys = (
+            widgets.HTML(scale_key("0: context", "1: detail") + " &emsp; paint here"),
+            widgets.HTML(),
+            self.key,
+        )
         rows = (self.mode, self.value, self.opacity), (self.colour, self.brush, self.reset)
-        fields = [widgets.VBox(pair) for pair in zip((self.attention, self.fused, self.changed), keys)]
-        grid = widgets.GridBox([*fields, self.panel], layout=widgets.Layout(grid_template_columns="minmax(0, 1fr) minmax(0, 1fr)", grid_gap="0 .6em"))
-        super().__init__(scenes, [widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows], [grid], "fusion")
-        self.drawn, self.painted, self.scores, self.result = None, None, {}, None # what was seen, what was painted, IoUs, (attention, labels, changes)
+        fields = [
+            widgets.VBox(pair) for pair in zip((self.attention, self.fused, self.changed), keys)
+        ]
+        grid = widgets.GridBox(
+            [*fields, self.panel],
+            layout=widgets.Layout(
+                grid_template_columns="minmax(0, 1fr) minmax(0, 1fr)", grid_gap="0 .6em"
+            ),
+        )
+        super().__init__(
+            scenes,
+            [widgets.HBox(row, layout=widgets.Layout(flex_flow="row wrap")) for row in rows],
+            [grid],
+            "fusion",
+        )
+        self.drawn, self.painted, self.scores, self.result = (
+            None,
+            None,
+            {},
+            None,
+        )  # what was seen, what was painted, IoUs, (attention, labels, changes)
         self.attention.on("stroke", self.stroke)
         self.reset.on_click(lambda _: self.clear())
         self.value.observe(lambda _: self.switch("constant"), "value")
         self.opacity.observe(lambda _: self.show_pictures(), "value")
         self.watch(self.mode)
         self.refresh()
+
     def draw(self) -> None:
         "The attention, its result, the changes, the scores."
-        if (seen := self.seen) is not self.drawn: self.begin(seen)
-        if seen.attention is None: raise UserError("this model looks at one scale only, there is no attention to override; build_model(\"hrda\") makes one that looks at two")
+        if (seen := self.seen) is not self.drawn:
+            self.begin(seen)
+        if seen.attention is None:
+            raise UserError(
+                'this model looks at one scale only, there is no attention to override; build_model("hrda") makes one that looks at two'
+            )
         out = refused(seen.output, self.given())
         labels = output_labels(out)
-        self.result = out.upsampled("attention")[0, 0].cpu().numpy(), labels, change_map(seen.labels["fused"], labels, seen.scene.truth)
-        self.show_pictures(); self.show_scores(); self.show_legend(classes_in(labels))
+        self.result = (
+            out.upsampled("attention")[0, 0].cpu().numpy(),
+            labels,
+            change_map(seen.labels["fused"], labels, seen.scene.truth),
+        )
+        self.show_pictures()
+        self.show_scores()
+        self.show_legend(classes_in(labels))
+
     def show_pictures(self) -> None:
         "The three pictures as computed last, with the opacity chosen."
-        if self.result is None: return
+        if self.result is None:
+            return
         scene, (attention, labels, kinds) = self.drawn.scene, self.result
         over = lambda colours: laid_over(scene.image, colours, self.opacity.value)
-        self.attention.show(captioned(over(heat(attention)), "attention"), f"{scene.name}: attention {self.mode.value}, {attention.mean():.2f} on average")
-        self.fused.show(captioned(over(self.classes.colorize(labels)), "fused"), f"fused with this attention: {largest(labels, self.classes)}")
-        said = ", ".join(f"{n} {percent((kinds == i+1).mean())} %" for i, n in enumerate(CHANGES))
-        self.changed.show(captioned(render_changes(scene.image, kinds), "what changed"), f"what changed: {said}")
-    def begin(self, seen:Seen) -> None:
+        self.attention.show(
+            captioned(over(heat(attention)), "attention"),
+            f"{scene.name}: attention {self.mode.value}, {attention.mean():.2f} on average",
+        )
+        self.fused.show(
+            captioned(over(self.classes.colorize(labels)), "fused"),
+            f"fused with this attention: {largest(labels, self.classes)}",
+        )
+        said = ", ".join(f"{n} {percent((kinds == i + 1).mean())} %" for i, n in enumerate(CHANGES))
+        self.changed.show(
+            captioned(render_changes(scene.image, kinds), "what changed"), f"what changed: {said}"
+        )
+
+    def begin(self, seen: Seen) -> None:
         "Another picture: nothing painted, its scores."
-        self.drawn, self.scores = seen, {"learned" if v == "fused" else v: s for v, s in view_scores(seen, self.classes.num_classes).items()}
-        for canvas in (self.attention, self.fused, self.changed): canvas.shape, canvas.marks = list(seen.scene.image.shape[:2]), []; canvas.show(seen.scene.image, seen.scene.name)
-        self.result, self.panel.value, self.key.value = None, "", change_key(seen.scene.truth is not None)
-        self.painted = None if seen.attention is None else np.full(seen.output.attention.shape[-2:], np.nan, np.float32)
-    def given(self) -> Tensor: # (1,K or 1,h,w)
+        self.drawn, self.scores = (
+            seen,
+            {
+                "learned" if v == "fused" else v: s
+                for v, s in view_scores(seen, self.classes.num_classes).items()
+            },
+        )
+        for canvas in (self.attention, self.fused, self.changed):
+            canvas.shape, canvas.marks = list(seen.scene.image.shape[:2]), []
+            canvas.show(seen.scene.image, seen.scene.name)
+        self.result, self.panel.value, self.key.value = (
+            None,
+            "",
+            change_key(seen.scene.truth is not None),
+        )
+        self.painted = (
+            None
+            if seen.attention is None
+            else np.full(seen.output.attention.shape[-2:], np.nan, np.float32)
+        )
+
+    def given(self) -> Tensor:  # (1,K or 1,h,w)
         "The attention chosen."
         learned, mode = self.drawn.output.attention, self.mode.value
-        if mode in ("learned", "painted"): return given_attention(learned, self.painted) if mode == "painted" else learned
+        if mode in ("learned", "painted"):
+            return given_attention(learned, self.painted) if mode == "painted" else learned
         return torch.full_like(learned, CONSTANTS.get(mode, self.value.value))
+
     def show_scores(self) -> None:
         "Words and bars."
         _, labels, kinds = self.result
-        mode, truth = f"{self.value.value:.2f}" if self.mode.value == "constant" else self.mode.value, self.drawn.scene.truth
-        scores = {} if truth is None else self.scores | {"this": class_iou(labels, truth, self.classes.num_classes)}
-        self.words.value, self.panel.value = fusion_words(mode, kinds, scores), fusion_bars(mode, scores, self.classes)
-    def switch(self, mode:str) -> None:
+        mode, truth = (
+            f"{self.value.value:.2f}" if self.mode.value == "constant" else self.mode.value,
+            self.drawn.scene.truth,
+        )
+        scores = (
+            {}
+            if truth is None
+            else self.scores | {"this": class_iou(labels, truth, self.classes.num_classes)}
+        )
+        self.words.value, self.panel.value = (
+            fusion_words(mode, kinds, scores),
+            fusion_bars(mode, scores, self.classes),
+        )
+
+    def switch(self, mode: str) -> None:
         "Go to a mode, or draw again in it."
-        if self.mode.value == mode: self.refresh()
-        else: self.mode.value = mode
-    def stroke(self, points:list, start:bool) -> None: # [[y, x], ...] in pixels, since the stroke began
+        if self.mode.value == mode:
+            self.refresh()
+        else:
+            self.mode.value = mode
+
+    def stroke(
+        self, points: list, start: bool
+    ) -> None:  # [[y, x], ...] in pixels, since the stroke began
         "Paint."
-        if self.painted is None: return
-        cell = self.drawn.output.padded[0]/self.painted.shape[0]
-        self.painted = paint(self.painted, [((y+.5)/cell, (x+.5)/cell) for y, x in points], self.brush.value/2/cell, COLOURS[self.colour.value])
+        if self.painted is None:
+            return
+        cell = self.drawn.output.padded[0] / self.painted.shape[0]
+        self.painted = paint(
+            self.painted,
+            [((y + 0.5) / cell, (x + 0.5) / cell) for y, x in points],
+            self.brush.value / 2 / cell,
+            COLOURS[self.colour.value],
+        )
         self.switch("painted")
+
     def clear(self) -> None:
         "Rub everything out."
-        if self.painted is not None: self.painted[:] = np.nan
+        if self.painted is not None:
+            self.painted[:] = np.nan
         self.switch("learned")
 
-def explore_fusion(model:nn.Module|str|Path|None=None, # an HRDA model, a checkpoint, or None: the sample checkpoint
-                   pictures:Pictures=None,       # a folder, a dataset, several pictures, or None: the sample's target streets
-                   classes:ClassTable|None=None  # None: the checkpoint's, the dataset's, or Cityscapes
-                  ) -> View:
+
+def explore_fusion(
+    model: nn.Module
+    | str
+    | Path
+    | None = None,  # an HRDA model, a checkpoint, or None: the sample checkpoint
+    pictures: Pictures = None,  # a folder, a dataset, several pictures, or None: the sample's target streets
+    classes: ClassTable | None = None,  # None: the checkpoint's, the dataset's, or Cityscapes
+) -> View:
     "Override the attention, also by hand, and see the fused result and what it is worth."
     return FusionView(Scenes(model, pictures, classes))

@@ -16,11 +16,13 @@ from functools import lru_cache
 from html import escape
 from pathlib import Path
 from typing import Any
+
 import ipywidgets as widgets
 import numpy as np
 import torch
 from PIL import Image
 from torch import nn
+
 from ..data.datasets import SegmentationDataset, open_folder
 from ..data.labels import IGNORE, ClassTable, UserError
 from ..data.samples import samples_dir
@@ -29,288 +31,569 @@ from ..inference.predict import model_device
 from ..models.weights import load_checkpoint, sample_model
 from ..plots import RIGHT, UNCOUNTED, WRONG, classes_in, colorize, heat, overlay
 from ..uda.class_mix import class_masks, class_mix, draw_classes, strong_augmentation
-from ..uda.pseudo_labels import ClassThresholds, pseudo_labels, pseudo_weight, quality, without_margins
+from hrda_nb.uda.pseudo_labels import (
+    ClassThresholds,
+    pseudo_labels,
+    pseudo_weight,
+    quality,
+    without_margins,
+)
 from .canvas import Canvas, Pictures, Scene, Scenes, View, look, shrunk
 
 # %% ../../nbs/26d_self_training.ipynb #c006
-Models = nn.Module|str|Path|dict[str, nn.Module|str|Path]|None # a model or checkpoint, several by name, or None: the sample's two
+Models = (
+    nn.Module | str | Path | dict[str, nn.Module | str | Path] | None
+)  # a model or checkpoint, several by name, or None: the sample's two
 
-def open_models(model:Models, pictures:Pictures, classes:ClassTable|None
-               ) -> tuple[Scenes, dict[str, nn.Module]]: # pictures at the last model's size, and models by name
+
+def open_models(
+    model: Models, pictures: Pictures, classes: ClassTable | None
+) -> tuple[Scenes, dict[str, nn.Module]]:  # pictures at the last model's size, and models by name
     "Pictures, and the networks to compare on them. Raises `UserError` where there are none."
     named = model if isinstance(model, Mapping) else {"this model": model}
-    if not named: raise UserError("there is no model to look at: give a model, a checkpoint, or a dict of several by name")
+    if not named:
+        raise UserError(
+            "there is no model to look at: give a model, a checkpoint, or a dict of several by name"
+        )
     *first, last = named
     scenes = Scenes(named[last], pictures, classes, keep=1)
-    if model is None: first, last, named = ["source only"], "adapted", {"source only": sample_model("source_only")[0]}
-    opened = {n: m if isinstance(m := named[n], nn.Module) else load_checkpoint(m)[0] for n in first}
-    return scenes, {n: m.to(model_device(scenes.model)) for n, m in opened.items()} | {last: scenes.model}
+    if model is None:
+        first, last, named = (
+            ["source only"],
+            "adapted",
+            {"source only": sample_model("source_only")[0]},
+        )
+    opened = {
+        n: m if isinstance(m := named[n], nn.Module) else load_checkpoint(m)[0] for n in first
+    }
+    return scenes, {n: m.to(model_device(scenes.model)) for n, m in opened.items()} | {
+        last: scenes.model
+    }
 
 # %% ../../nbs/26d_self_training.ipynb #c009
-def svg_chart(width:float, height:float, # in pixels, where there is room
-         parts:Sequence[str],
-         alt:str # the chart in words
-        ) -> str:
+def svg_chart(
+    width: float,
+    height: float,  # in pixels, where there is room
+    parts: Sequence[str],
+    alt: str,  # the chart in words
+) -> str:
     "A drawing that a browser scales."
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" class="hrda-chart" role="img" aria-label="{escape(alt)}" viewBox="0 0 {width:g} {height:g}" '
-            f'style="width:100%;max-width:{1.6*width:g}px;background:white" font-family="sans-serif" font-size="14">{"".join(parts)}</svg>')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="hrda-chart" role="img" aria-label="{escape(alt)}" viewBox="0 0 {width:g} {height:g}" '
+        f'style="width:100%;max-width:{1.6 * width:g}px;background:white" font-family="sans-serif" font-size="14">{"".join(parts)}</svg>'
+    )
 
-def svg_text(x:float, y:float, text:str, anchor:str="start", style:str="") -> str:
+
+def svg_text(x: float, y: float, text: str, anchor: str = "start", style: str = "") -> str:
     "Letters at a place, in pixels."
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {style}>{escape(text)}</text>'
 
-def class_name(classes:ClassTable, c:int # class index or 255
-              ) -> str:
+
+def class_name(
+    classes: ClassTable,
+    c: int,  # class index or 255
+) -> str:
     "Also of what is ignored."
     return "ignored" if c == IGNORE else classes.names[c]
 
-def percent(share:float # in [0,1]
-           ) -> str:
+
+def percent(
+    share: float,  # in [0,1]
+) -> str:
     "Two digits are enough; nan is a dash."
-    return "–" if np.isnan(share) else f"{share:.0%}" if share >= .095 or share == 0 else f"{share:.1%}" if share >= .001 else "< 0.1%"
+    return (
+        "–"
+        if np.isnan(share)
+        else f"{share:.0%}"
+        if share >= 0.095 or share == 0
+        else f"{share:.1%}"
+        if share >= 0.001
+        else "< 0.1%"
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c011
-def panel(title:widgets.HTML, canvas:Canvas, width:str="49%") -> widgets.VBox:
+def panel(title: widgets.HTML, canvas: Canvas, width: str = "49%") -> widgets.VBox:
     "A canvas under its title."
     return widgets.VBox([title, canvas], layout=widgets.Layout(width=width, min_width="280px"))
 
-def row(*children:widgets.Widget, justify:str="space-between") -> widgets.HBox:
-    "Side by side, below each other where it is narrow."
-    return widgets.HBox(children, layout=widgets.Layout(flex_flow="row wrap", align_items="flex-start", justify_content=justify))
 
-def named_canvas(name:str) -> Canvas: # with a CSS class
+def row(*children: widgets.Widget, justify: str = "space-between") -> widgets.HBox:
+    "Side by side, below each other where it is narrow."
+    return widgets.HBox(
+        children,
+        layout=widgets.Layout(
+            flex_flow="row wrap", align_items="flex-start", justify_content=justify
+        ),
+    )
+
+
+def named_canvas(name: str) -> Canvas:  # with a CSS class
     "A canvas that tests and styles find."
-    canvas = Canvas(); canvas.add_class(f"hrda-{name}"); return canvas
+    canvas = Canvas()
+    canvas.add_class(f"hrda-{name}")
+    return canvas
 
 # %% ../../nbs/26d_self_training.ipynb #c012
-_WORDY = dict(description_width="initial") # room for the whole description
+_WORDY = dict(description_width="initial")  # room for the whole description
 
-def slider(description:str, value:float, low:float, high:float, step:float, tooltip:str, width:str="22em", format:str=".2f") -> widgets.FloatSlider:
+
+def slider(
+    description: str,
+    value: float,
+    low: float,
+    high: float,
+    step: float,
+    tooltip: str,
+    width: str = "22em",
+    format: str = ".2f",
+) -> widgets.FloatSlider:
     "A slider that says what it does."
-    return widgets.FloatSlider(value, min=low, max=high, step=step, description=description, tooltip=tooltip, readout_format=format, style=_WORDY, layout=widgets.Layout(width=width))
+    return widgets.FloatSlider(
+        value,
+        min=low,
+        max=high,
+        step=step,
+        description=description,
+        tooltip=tooltip,
+        readout_format=format,
+        style=_WORDY,
+        layout=widgets.Layout(width=width),
+    )
 
-def menu(description:str, options:Any, tooltip:str, width:str) -> widgets.Dropdown:
+
+def menu(description: str, options: Any, tooltip: str, width: str) -> widgets.Dropdown:
     "A choice of one, folded up."
-    return widgets.Dropdown(options=options, description=description, tooltip=tooltip, style=_WORDY, layout=widgets.Layout(width=width))
+    return widgets.Dropdown(
+        options=options,
+        description=description,
+        tooltip=tooltip,
+        style=_WORDY,
+        layout=widgets.Layout(width=width),
+    )
 
-def choice(description:str, options:Sequence[str], tooltip:str, value:str|None=None) -> widgets.ToggleButtons:
+
+def choice(
+    description: str, options: Sequence[str], tooltip: str, value: str | None = None
+) -> widgets.ToggleButtons:
     "A choice of one, all in sight."
-    return widgets.ToggleButtons(options=options, value=value or options[0], description=description, tooltip=tooltip,
-                                 style=dict(button_width="auto", description_width="initial"), layout=widgets.Layout(width="max-content", margin="2px 2em 2px 2px"))
+    return widgets.ToggleButtons(
+        options=options,
+        value=value or options[0],
+        description=description,
+        tooltip=tooltip,
+        style=dict(button_width="auto", description_width="initial"),
+        layout=widgets.Layout(width="max-content", margin="2px 2em 2px 2px"),
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c014
-STEPS = 125 # of the threshold between 0 and 1: the published 0.968 is one of them
+STEPS = 125  # of the threshold between 0 and 1: the published 0.968 is one of them
+
 
 @dataclass(eq=False)
 class Curve:
     "What is left at each threshold"
-    threshold:np.ndarray # (STEPS+1,) from 0 to 1
-    kept:np.ndarray      # share of the pixels that are confident
-    right:np.ndarray     # share of right ones among them; nan: nothing kept, or no truth
 
-def threshold_curve(label:np.ndarray,      # (H,W) class index
-                    confidence:np.ndarray, # (H,W) in [0,1]
-                    truth:np.ndarray|None=None # (H,W) class index or 255
-                   ) -> Curve:
+    threshold: np.ndarray  # (STEPS+1,) from 0 to 1
+    kept: np.ndarray  # share of the pixels that are confident
+    right: np.ndarray  # share of right ones among them; nan: nothing kept, or no truth
+
+
+def threshold_curve(
+    label: np.ndarray,  # (H,W) class index
+    confidence: np.ndarray,  # (H,W) in [0,1]
+    truth: np.ndarray | None = None,  # (H,W) class index or 255
+) -> Curve:
     "Coverage and accuracy of pseudo-labels over the threshold."
-    level = (confidence*STEPS + 1e-4).astype(np.int64).ravel().clip(0, STEPS)   # the last threshold that a pixel passes
-    above = lambda weights: np.bincount(level, weights, STEPS+1)[::-1].cumsum()[::-1]
-    right = np.full(STEPS+1, np.nan)
+    level = (
+        (confidence * STEPS + 1e-4).astype(np.int64).ravel().clip(0, STEPS)
+    )  # the last threshold that a pixel passes
+    above = lambda weights: np.bincount(level, weights, STEPS + 1)[::-1].cumsum()[::-1]
+    right = np.full(STEPS + 1, np.nan)
     if truth is not None:
         known = above((truth != IGNORE).ravel())
-        np.divide(above(((truth == label) & (truth != IGNORE)).ravel()), known, out=right, where=known > 0)
-    return Curve(np.arange(STEPS+1)/STEPS, above(None)/level.size, right)
+        np.divide(
+            above(((truth == label) & (truth != IGNORE)).ravel()), known, out=right, where=known > 0
+        )
+    return Curve(np.arange(STEPS + 1) / STEPS, above(None) / level.size, right)
 
 # %% ../../nbs/26d_self_training.ipynb #c017
-_KEPT, _RIGHT = "#0072B2", "#D55E00" # told apart by all
+_KEPT, _RIGHT = "#0072B2", "#D55E00"  # told apart by all
 
-def _path(xs:np.ndarray, ys:np.ndarray, colour:str, style:str="") -> str:
+
+def _path(xs: np.ndarray, ys: np.ndarray, colour: str, style: str = "") -> str:
     points = [(x, y) for x, y in zip(xs, ys) if not np.isnan(y)]
-    return f'<path d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in points)}" fill="none" stroke="{colour}" {style}/>' if points else ""
+    return (
+        f'<path d="M{"L".join(f"{x:.1f} {y:.1f}" for x, y in points)}" fill="none" stroke="{colour}" {style}/>'
+        if points
+        else ""
+    )
 
-def threshold_chart(curves:dict[str, Curve],
-                    now:str,  # the curve in question; the others are drawn thin
-                    at:float  # the threshold in question
-                   ) -> str:  # SVG
+
+def threshold_chart(
+    curves: dict[str, Curve],
+    now: str,  # the curve in question; the others are drawn thin
+    at: float,  # the threshold in question
+) -> str:  # SVG
     "Coverage and accuracy over the threshold, with the current one marked."
-    X, Y, i = lambda t: 48 + 400*t, lambda share: 212 - 180*share, round(at*STEPS)
-    parts = [f'<path d="M{X(0)} {Y(v)}H{X(1)}" stroke="#ccc"/>' + svg_text(42, Y(v)+5, f"{v:.0%}", "end") for v in (0, .5, 1)]
-    parts += [svg_text(X(t), 230, f"{t:g}", "middle") for t in (0, .25, .5, .75, 1)] + [svg_text(X(.5), 248, "threshold τ", "middle")]
+    X, Y, i = lambda t: 48 + 400 * t, lambda share: 212 - 180 * share, round(at * STEPS)
+    parts = [
+        f'<path d="M{X(0)} {Y(v)}H{X(1)}" stroke="#ccc"/>'
+        + svg_text(42, Y(v) + 5, f"{v:.0%}", "end")
+        for v in (0, 0.5, 1)
+    ]
+    parts += [svg_text(X(t), 230, f"{t:g}", "middle") for t in (0, 0.25, 0.5, 0.75, 1)] + [
+        svg_text(X(0.5), 248, "threshold τ", "middle")
+    ]
     for name, c in sorted(curves.items(), key=lambda item: item[0] == now):
         style = 'stroke-width="3"' if name == now else 'stroke-width="1.2" stroke-opacity=".55"'
-        parts += [_path(X(c.threshold), Y(c.kept), _KEPT, style), _path(X(c.threshold), Y(c.right), _RIGHT, style + ' stroke-dasharray="9 4"')]
+        parts += [
+            _path(X(c.threshold), Y(c.kept), _KEPT, style),
+            _path(X(c.threshold), Y(c.right), _RIGHT, style + ' stroke-dasharray="9 4"'),
+        ]
     c = curves[now]
     parts.append(f'<path d="M{X(at):.1f} {Y(0)}V{Y(1)}" stroke="black" stroke-width="1.5"/>')
-    parts += [f'<circle cx="{X(at):.1f}" cy="{Y(v):.1f}" r="5" fill="{k}" stroke="white" stroke-width="1.5"/>' for v, k in ((c.kept[i], _KEPT), (c.right[i], _RIGHT)) if not np.isnan(v)]
+    parts += [
+        f'<circle cx="{X(at):.1f}" cy="{Y(v):.1f}" r="5" fill="{k}" stroke="white" stroke-width="1.5"/>'
+        for v, k in ((c.kept[i], _KEPT), (c.right[i], _RIGHT))
+        if not np.isnan(v)
+    ]
     said = f"confident {percent(c.kept[i])}", f"of these right {percent(c.right[i])}"
-    parts += [svg_text(48, 18, "━ " + said[0], style=f'fill="{_KEPT}" font-weight="bold"'), svg_text(448, 18, "╍ " + said[1], "end", f'fill="{_RIGHT}" font-weight="bold"')]
+    parts += [
+        svg_text(48, 18, "━ " + said[0], style=f'fill="{_KEPT}" font-weight="bold"'),
+        svg_text(448, 18, "╍ " + said[1], "end", f'fill="{_RIGHT}" font-weight="bold"'),
+    ]
     return svg_chart(472, 256, parts, f"{now}: at threshold {at:.3f} {said[0]}, {said[1]}")
 
 # %% ../../nbs/26d_self_training.ipynb #c020
-def grey(image:np.ndarray, # (H,W,3) uint8
-         share:float=.5    # of the picture; the rest is white
-        ) -> np.ndarray:   # (H,W,3) uint8
+def grey(
+    image: np.ndarray,  # (H,W,3) uint8
+    share: float = 0.5,  # of the picture; the rest is white
+) -> np.ndarray:  # (H,W,3) uint8
     "A pale picture without colours."
-    return np.repeat((np.asarray(Image.fromarray(image).convert("L"))*share + 255*(1-share)).astype(np.uint8)[..., None], 3, 2)
+    return np.repeat(
+        (np.asarray(Image.fromarray(image).convert("L")) * share + 255 * (1 - share)).astype(
+            np.uint8
+        )[..., None],
+        3,
+        2,
+    )
 
-def striped(picture:np.ndarray, # (H,W,3) uint8
-            inside:np.ndarray   # (H,W) bool
-           ) -> np.ndarray:     # (H,W,3) uint8
+
+def striped(
+    picture: np.ndarray,  # (H,W,3) uint8
+    inside: np.ndarray,  # (H,W) bool
+) -> np.ndarray:  # (H,W,3) uint8
     "The picture with dark stripes where it does not count."
-    if inside.all(): return picture
-    rows, cols = np.ogrid[:picture.shape[0], :picture.shape[1]]
-    return np.where(inside[..., None], picture, np.where(((rows+cols)//8 % 2)[..., None], picture//3, picture//2).astype(np.uint8))
+    if inside.all():
+        return picture
+    rows, cols = np.ogrid[: picture.shape[0], : picture.shape[1]]
+    return np.where(
+        inside[..., None],
+        picture,
+        np.where(((rows + cols) // 8 % 2)[..., None], picture // 3, picture // 2).astype(np.uint8),
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c021
-def confident_picture(image:np.ndarray, # (H,W,3) uint8
-                      label:np.ndarray, # (H,W) class index
-                      sure:np.ndarray,  # (H,W) bool
-                      classes:ClassTable) -> np.ndarray: # (H,W,3) uint8
+def confident_picture(
+    image: np.ndarray,  # (H,W,3) uint8
+    label: np.ndarray,  # (H,W) class index
+    sure: np.ndarray,  # (H,W) bool
+    classes: ClassTable,
+) -> np.ndarray:  # (H,W,3) uint8
     "The colours of confident labels over a pale picture."
-    return np.where(sure[..., None], overlay(image, label, classes, .65), grey(image))
+    return np.where(sure[..., None], overlay(image, label, classes, 0.65), grey(image))
 
-def mistakes(label:np.ndarray, truth:np.ndarray, # (H,W) class index; truth perhaps 255
-             sure:np.ndarray # (H,W) bool
-            ) -> np.ndarray: # (H,W,3) uint8: white right, red wrong, pink wrong but unsure, greys in between
+
+def mistakes(
+    label: np.ndarray,
+    truth: np.ndarray,  # (H,W) class index; truth perhaps 255
+    sure: np.ndarray,  # (H,W) bool
+) -> np.ndarray:  # (H,W,3) uint8: white right, red wrong, pink wrong but unsure, greys in between
     "Where pseudo-labels are wrong, and whether the teacher was sure."
-    table = np.array([(205, 205, 205), (246, 170, 175), UNCOUNTED, RIGHT, WRONG, UNCOUNTED], np.uint8) # unsure right, wrong, uncounted; sure ...
-    return np.take(table, np.where(truth == IGNORE, 2, label != truth) + 3*sure, axis=0)
+    table = np.array(
+        [(205, 205, 205), (246, 170, 175), UNCOUNTED, RIGHT, WRONG, UNCOUNTED], np.uint8
+    )  # unsure right, wrong, uncounted; sure ...
+    return np.take(table, np.where(truth == IGNORE, 2, label != truth) + 3 * sure, axis=0)
 
 # %% ../../nbs/26d_self_training.ipynb #c024
-def pseudo_label_facts(label:np.ndarray, sure:np.ndarray, # (H,W) class index; bool
-                       truth:np.ndarray|None # (H,W) class index or 255
-                      ) -> dict[str, Any]: # shares of right pixels: sure, unsure, all; least: [(share, class)], rarest confidence first
+def pseudo_label_facts(
+    label: np.ndarray,
+    sure: np.ndarray,  # (H,W) class index; bool
+    truth: np.ndarray | None,  # (H,W) class index or 255
+) -> dict[
+    str, Any
+]:  # shares of right pixels: sure, unsure, all; least: [(share, class)], rarest confidence first
     "How good pseudo-labels are. Without truth the dict is empty."
-    if truth is None: return {}
+    if truth is None:
+        return {}
     known, right = truth != IGNORE, truth == label
-    among = lambda m: float(np.count_nonzero(right & m)/n) if (n := np.count_nonzero(m)) else np.nan
-    there, dared = np.bincount(truth[known], minlength=256), np.bincount(truth[known & sure], minlength=256)
-    return dict(sure=among(known & sure), unsure=among(known & ~sure), all=among(known), least=sorted((dared[c]/there[c], int(c)) for c in np.flatnonzero(there)))
+    among = lambda m: (
+        float(np.count_nonzero(right & m) / n) if (n := np.count_nonzero(m)) else np.nan
+    )
+    there, dared = (
+        np.bincount(truth[known], minlength=256),
+        np.bincount(truth[known & sure], minlength=256),
+    )
+    return dict(
+        sure=among(known & sure),
+        unsure=among(known & ~sure),
+        all=among(known),
+        least=sorted((dared[c] / there[c], int(c)) for c in np.flatnonzero(there)),
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c027
 @dataclass(eq=False)
 class Taught:
     "A picture with a teacher's labels"
-    scene:Scene
-    label:np.ndarray      # (H,W) uint8 class index
-    confidence:np.ndarray # (H,W) float32 in [0,1]
-    curve:Curve
 
-def teach(teacher:nn.Module, scene:Scene) -> Taught:
+    scene: Scene
+    label: np.ndarray  # (H,W) uint8 class index
+    confidence: np.ndarray  # (H,W) float32 in [0,1]
+    curve: Curve
+
+
+def teach(teacher: nn.Module, scene: Scene) -> Taught:
     "One forward pass, and the pseudo-labels of it."
-    label, confidence = (x[0].cpu().numpy() for x in pseudo_labels(look(teacher, scene).logits["fused"][None]))
-    return Taught(scene, label.astype(np.uint8), confidence, threshold_curve(label, confidence, scene.truth))
+    label, confidence = (
+        x[0].cpu().numpy() for x in pseudo_labels(look(teacher, scene).logits["fused"][None])
+    )
+    return Taught(
+        scene, label.astype(np.uint8), confidence, threshold_curve(label, confidence, scene.truth)
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c028
 MARGINS = ("top", "bottom", "left", "right")
-WEIGHTS = {"share of confident pixels (papers)": "picture", "0 or 1: confident or not": "pixel", "0 or 1: the best 60% of each class": "class", "the confidence itself": "confidence"} # what a pseudo-label counts
+WEIGHTS = {
+    "share of confident pixels (papers)": "picture",
+    "0 or 1: confident or not": "pixel",
+    "0 or 1: the best 60% of each class": "class",
+    "the confidence itself": "confidence",
+}  # what a pseudo-label counts
 
-def label_weight(label:np.ndarray, confidence:np.ndarray, # (H,W) class index; in [0,1]
-                 threshold:float, of:str # a value of `WEIGHTS`
-                ) -> np.ndarray: # (H,W) float32
-    "What the pseudo-labels of one picture count. With \"class\" a threshold for each class, measured on this picture, and no other."
-    label, confidence = torch.from_numpy(label.astype(np.int64))[None], torch.from_numpy(confidence)[None]
-    if of != "class": return pseudo_weight(confidence, threshold, of)[0].numpy()
-    best = ClassThresholds(int(label.max())+1, share=.6, memory=0.)
+
+def label_weight(
+    label: np.ndarray,
+    confidence: np.ndarray,  # (H,W) class index; in [0,1]
+    threshold: float,
+    of: str,  # a value of `WEIGHTS`
+) -> np.ndarray:  # (H,W) float32
+    'What the pseudo-labels of one picture count. With "class" a threshold for each class, measured on this picture, and no other.'
+    label, confidence = (
+        torch.from_numpy(label.astype(np.int64))[None],
+        torch.from_numpy(confidence)[None],
+    )
+    if of != "class":
+        return pseudo_weight(confidence, threshold, of)[0].numpy()
+    best = ClassThresholds(int(label.max()) + 1, share=0.6, memory=0.0)
     best.update(label, confidence)
     return best.weight(label, confidence)[0].numpy()
 
 # %% ../../nbs/26d_self_training.ipynb #c030
-def _checked(t:Taught, sure:np.ndarray, weight:np.ndarray, classes:ClassTable, view:str) -> tuple[np.ndarray, str]: # picture, title
+def _checked(
+    t: Taught, sure: np.ndarray, weight: np.ndarray, classes: ClassTable, view: str
+) -> tuple[np.ndarray, str]:  # picture, title
     "What the right side shows."
-    if t.scene.truth is None and view in ("mistakes", "truth"): view = "confidence"
-    if view == "mistakes": return mistakes(t.label, t.scene.truth, sure), "<b>mistakes</b>: red where the teacher was sure, pink where it was not"
-    if view == "truth": return overlay(t.scene.image, t.scene.truth, classes, .65), "<b>truth</b>, which no training sees"
-    if view == "weight": return heat(weight), f"<b>weight</b> of each pixel in the loss: dark 0, bright 1 (mean {weight.mean():.2f})"
+    if t.scene.truth is None and view in ("mistakes", "truth"):
+        view = "confidence"
+    if view == "mistakes":
+        return mistakes(
+            t.label, t.scene.truth, sure
+        ), "<b>mistakes</b>: red where the teacher was sure, pink where it was not"
+    if view == "truth":
+        return overlay(
+            t.scene.image, t.scene.truth, classes, 0.65
+        ), "<b>truth</b>, which no training sees"
+    if view == "weight":
+        return heat(
+            weight
+        ), f"<b>weight</b> of each pixel in the loss: dark 0, bright 1 (mean {weight.mean():.2f})"
     return heat(t.confidence), "<b>confidence</b>: dark 0, bright 1"
 
-def _quality_words(facts:dict, share:float, tau:float, classes:ClassTable) -> str:
+
+def _quality_words(facts: dict, share: float, tau: float, classes: ClassTable) -> str:
     "Quality and accuracy in a sentence."
     words = f"<b>Quality q = {share:.2f}</b>: the teacher gives {percent(share)} of the pixels a probability of at least {tau:.3f}. "
-    if not facts: return words + "This picture has no truth, so nobody can say how many labels are right."
+    if not facts:
+        return words + "This picture has no truth, so nobody can say how many labels are right."
     least = ", ".join(f"{escape(classes.names[c])} {percent(s)}" for s, c in facts["least"][:4])
-    return words + (f"Right are <b>{percent(facts['sure'])}</b> of the confident labels, {percent(facts['unsure'])} of the others, {percent(facts['all'])} of all. "
-                    f"Least often confident: {least}.")
+    return words + (
+        f"Right are <b>{percent(facts['sure'])}</b> of the confident labels, {percent(facts['unsure'])} of the others, {percent(facts['all'])} of all. "
+        f"Least often confident: {least}."
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c031
-def _tell_pixel(v:View, t:Taught, weight:np.ndarray) -> None:
+def _tell_pixel(v: View, t: Taught, weight: np.ndarray) -> None:
     "The pixel that was clicked, in words and marked."
-    if v.at and (v.at[0] >= t.label.shape[0] or v.at[1] >= t.label.shape[1]): v.at = None
+    if v.at and (v.at[0] >= t.label.shape[0] or v.at[1] >= t.label.shape[1]):
+        v.at = None
     v.left.marks = v.right.marks = [dict(y=v.at[0], x=v.at[1])] if v.at else []
-    if not v.at: v.pixel.value = "Click a pixel to read its label."; return
+    if not v.at:
+        v.pixel.value = "Click a pixel to read its label."
+        return
     name = lambda c: f"<b>{escape(class_name(v.classes, c))}</b>"
     truth = "" if t.scene.truth is None else f", in truth {name(t.scene.truth[v.at])}"
     v.pixel.value = f"Row {v.at[0]}, column {v.at[1]}: {name(t.label[v.at])} with {t.confidence[v.at]:.3f}{truth}; counts {weight[v.at]:.2f}."
 
-def _draw_pseudo_labels(v:View) -> None:
+
+def _draw_pseudo_labels(v: View) -> None:
     "Everything that depends on the controls."
     t, tau = v.taught(v.teacher.value, v.picker.value), v.threshold.value
-    (h, w), confidence, sure = t.label.shape, torch.from_numpy(t.confidence)[None], t.confidence >= tau
-    inside = margin_mask((h, w), [round(v.margins[m].value/100*(h if m in MARGINS[:2] else w)) for m in MARGINS])
-    weight = without_margins(torch.from_numpy(label_weight(t.label, t.confidence, tau, v.counts.value))[None], inside[None])[0].numpy()
-    share, (picture, title) = quality(confidence, tau).item(), _checked(t, sure, weight, v.classes, v.check.value)
+    (h, w), confidence, sure = (
+        t.label.shape,
+        torch.from_numpy(t.confidence)[None],
+        t.confidence >= tau,
+    )
+    inside = margin_mask(
+        (h, w), [round(v.margins[m].value / 100 * (h if m in MARGINS[:2] else w)) for m in MARGINS]
+    )
+    weight = without_margins(
+        torch.from_numpy(label_weight(t.label, t.confidence, tau, v.counts.value))[None],
+        inside[None],
+    )[0].numpy()
+    share, (picture, title) = (
+        quality(confidence, tau).item(),
+        _checked(t, sure, weight, v.classes, v.check.value),
+    )
     v.left.shape = v.right.shape = [h, w]
-    v.left.show(striped(confident_picture(t.scene.image, t.label, sure, v.classes), inside.numpy()), f"{t.scene.name}: {percent(share)} of the pixels have a confident pseudo-label, in the colour of its class")
-    v.right.show(striped(picture, inside.numpy()), f"{t.scene.name}: {title.replace('<b>', '').replace('</b>', '')}")
-    v.right_title.value, v.words.value = title, _quality_words(pseudo_label_facts(t.label, sure, t.scene.truth), share, tau, v.classes)
-    curves = v.curves.setdefault(v.picker.value, {}); curves[v.teacher.value] = t.curve
+    v.left.show(
+        striped(confident_picture(t.scene.image, t.label, sure, v.classes), inside.numpy()),
+        f"{t.scene.name}: {percent(share)} of the pixels have a confident pseudo-label, in the colour of its class",
+    )
+    v.right.show(
+        striped(picture, inside.numpy()),
+        f"{t.scene.name}: {title.replace('<b>', '').replace('</b>', '')}",
+    )
+    v.right_title.value, v.words.value = (
+        title,
+        _quality_words(pseudo_label_facts(t.label, sure, t.scene.truth), share, tau, v.classes),
+    )
+    curves = v.curves.setdefault(v.picker.value, {})
+    curves[v.teacher.value] = t.curve
     v.chart.value = threshold_chart(curves, v.teacher.value, tau)
-    v.show_legend(classes_in(t.label, t.scene.truth)); _tell_pixel(v, t, weight)
+    v.show_legend(classes_in(t.label, t.scene.truth))
+    _tell_pixel(v, t, weight)
 
 # %% ../../nbs/26d_self_training.ipynb #c032
-def _pseudo_label_controls(v:View, teachers:Sequence[str]) -> None:
+def _pseudo_label_controls(v: View, teachers: Sequence[str]) -> None:
     "What can be turned, and where it is shown."
     v.teacher = choice("teacher", teachers, "which network writes the labels", teachers[-1])
-    v.threshold = slider("threshold τ", .968, 0, 1, 1/STEPS, "a pixel is confident from this probability on", "32em", ".3f")
+    v.threshold = slider(
+        "threshold τ",
+        0.968,
+        0,
+        1,
+        1 / STEPS,
+        "a pixel is confident from this probability on",
+        "32em",
+        ".3f",
+    )
     v.counts = menu("a label counts", WEIGHTS, "the weight of a pseudo-label in the loss", "30em")
-    v.check = choice("right side", ["mistakes", "truth", "confidence", "weight"], "what the right picture shows")
-    v.margins = {m: slider(m, 0, 0, 40, .5, f"percent of the picture at the {m} where labels count nothing", "15em", ".1f") for m in MARGINS}
-    v.published = widgets.Button(description="HRDA's margins", tooltip="as published for Cityscapes, where the own car is below and the edges are bent")
-    v.left, v.right, v.at = named_canvas("pseudo-labels-left"), named_canvas("pseudo-labels-right"), None
-    v.left_title, v.right_title = widgets.HTML("<b>pseudo-labels</b>: confident in colour, the others grey"), widgets.HTML()
-    v.chart, v.pixel = widgets.HTML(layout=widgets.Layout(width="58%", min_width="420px")), widgets.HTML()
-    v.chart.add_class("hrda-threshold-chart"); v.pixel.add_class("hrda-pixel")
+    v.check = choice(
+        "right side", ["mistakes", "truth", "confidence", "weight"], "what the right picture shows"
+    )
+    v.margins = {
+        m: slider(
+            m,
+            0,
+            0,
+            40,
+            0.5,
+            f"percent of the picture at the {m} where labels count nothing",
+            "15em",
+            ".1f",
+        )
+        for m in MARGINS
+    }
+    v.published = widgets.Button(
+        description="HRDA's margins",
+        tooltip="as published for Cityscapes, where the own car is below and the edges are bent",
+    )
+    v.left, v.right, v.at = (
+        named_canvas("pseudo-labels-left"),
+        named_canvas("pseudo-labels-right"),
+        None,
+    )
+    v.left_title, v.right_title = (
+        widgets.HTML("<b>pseudo-labels</b>: confident in colour, the others grey"),
+        widgets.HTML(),
+    )
+    v.chart, v.pixel = (
+        widgets.HTML(layout=widgets.Layout(width="58%", min_width="420px")),
+        widgets.HTML(),
+    )
+    v.chart.add_class("hrda-threshold-chart")
+    v.pixel.add_class("hrda-pixel")
 
 # %% ../../nbs/26d_self_training.ipynb #c033
-def _set_margins(v:View, values:Sequence[float]) -> None: # in percent, in the order of MARGINS
+def _set_margins(v: View, values: Sequence[float]) -> None:  # in percent, in the order of MARGINS
     "All margins at once, and one drawing."
     for m, value in zip(MARGINS, values):
-        v.margins[m].unobserve(v.refresh, "value"); v.margins[m].value = value; v.watch(v.margins[m])
+        v.margins[m].unobserve(v.refresh, "value")
+        v.margins[m].value = value
+        v.watch(v.margins[m])
     v.refresh()
+
 
 class PseudoLabelView(View):
     "See `explore_pseudo_labels`."
+
     draw = _draw_pseudo_labels
-    def __init__(self, model:Models, pictures:Pictures, classes:ClassTable|None):
+
+    def __init__(self, model: Models, pictures: Pictures, classes: ClassTable | None):
         scenes, self.teachers = open_models(model, pictures, classes)
-        self.taught = lru_cache(12)(lambda teacher, name: teach(self.teachers[teacher], scenes.scene(name)))
-        self.curves:dict[str, dict[str, Curve]] = {}
+        self.taught = lru_cache(12)(
+            lambda teacher, name: teach(self.teachers[teacher], scenes.scene(name))
+        )
+        self.curves: dict[str, dict[str, Curve]] = {}
         _pseudo_label_controls(self, list(self.teachers))
-        side = widgets.VBox([widgets.HTML("<b>margins</b> in percent"), *self.margins.values(), self.published], layout=widgets.Layout(margin="0 3em 0 0"))
-        super().__init__(scenes, [self.teacher, self.threshold, self.counts, self.check],
-                         [row(panel(self.left_title, self.left), panel(self.right_title, self.right)), row(side, self.chart, justify="flex-start"), self.pixel], "pseudo-labels")
+        side = widgets.VBox(
+            [widgets.HTML("<b>margins</b> in percent"), *self.margins.values(), self.published],
+            layout=widgets.Layout(margin="0 3em 0 0"),
+        )
+        super().__init__(
+            scenes,
+            [self.teacher, self.threshold, self.counts, self.check],
+            [
+                row(panel(self.left_title, self.left), panel(self.right_title, self.right)),
+                row(side, self.chart, justify="flex-start"),
+                self.pixel,
+            ],
+            "pseudo-labels",
+        )
         self.published.on_click(lambda _: _set_margins(self, (3, 23.5, 1.5, 1.5)))
-        for canvas in (self.left, self.right): canvas.on("click", self._point)
-        self.watch(self.teacher, self.threshold, self.counts, self.check, *self.margins.values()); self.refresh()
-    def _point(self, y:int, x:int) -> None: self.at = y, x; self.refresh()
+        for canvas in (self.left, self.right):
+            canvas.on("click", self._point)
+        self.watch(self.teacher, self.threshold, self.counts, self.check, *self.margins.values())
+        self.refresh()
+
+    def _point(self, y: int, x: int) -> None:
+        self.at = y, x
+        self.refresh()
 
 # %% ../../nbs/26d_self_training.ipynb #c034
-def explore_pseudo_labels(model:Models=None, # a model, a checkpoint, a dict of several teachers by name; None: the sample's, before and after adaptation
-                          pictures:Pictures=None, # target pictures, with truth where accuracy is to be told; None: the sample's
-                          classes:ClassTable|None=None # None: the checkpoint's, the pictures' or Cityscapes
-                         ) -> PseudoLabelView:
+def explore_pseudo_labels(
+    model: Models = None,  # a model, a checkpoint, a dict of several teachers by name; None: the sample's, before and after adaptation
+    pictures: Pictures = None,  # target pictures, with truth where accuracy is to be told; None: the sample's
+    classes: ClassTable | None = None,  # None: the checkpoint's, the pictures' or Cityscapes
+) -> PseudoLabelView:
     "Threshold, quality, margins: how far a teacher's labels can be believed (DAFormer, section 3.1)."
     return PseudoLabelView(model, pictures, classes)
 
 # %% ../../nbs/26d_self_training.ipynb #c043
-def covering(image:np.ndarray, # (H,W,3) uint8
-             label:np.ndarray, # (H,W) uint8 class index
-             size:tuple[int, int] # (h,w)
-            ) -> tuple[np.ndarray, np.ndarray]: # (h,w,3) and (h,w)
+def covering(
+    image: np.ndarray,  # (H,W,3) uint8
+    label: np.ndarray,  # (H,W) uint8 class index
+    size: tuple[int, int],  # (h,w)
+) -> tuple[np.ndarray, np.ndarray]:  # (h,w,3) and (h,w)
     "The middle of a labelled picture at another size, without changing its ratio."
     (H, W), (h, w) = label.shape, size
-    s = min(H/h, W/w)                                              # source pixels for one of the result
-    box = (W-s*w)/2, (H-s*h)/2, (W+s*w)/2, (H+s*h)/2               # left, upper, right, lower
+    s = min(H / h, W / w)  # source pixels for one of the result
+    box = (
+        (W - s * w) / 2,
+        (H - s * h) / 2,
+        (W + s * w) / 2,
+        (H + s * h) / 2,
+    )  # left, upper, right, lower
     resized = lambda a, how: np.asarray(Image.fromarray(a).resize((w, h), how, box))
     return resized(image, Image.Resampling.BILINEAR), resized(label, Image.Resampling.NEAREST)
 
@@ -318,142 +601,291 @@ def covering(image:np.ndarray, # (H,W,3) uint8
 @dataclass(eq=False)
 class Mixture:
     "What the student gets, and where it is from"
-    image:np.ndarray  # (H,W,3) uint8
-    label:np.ndarray  # (H,W) uint8 class index or 255
-    weight:np.ndarray # (H,W) float32
-    pasted:np.ndarray # (H,W) bool, True: source
 
-def mixture(source:np.ndarray, truth:np.ndarray, # (H,W,3) uint8 and (H,W) class index or 255
-            target:np.ndarray, pseudo_label:np.ndarray, weight:np.ndarray, # (H,W,3) uint8, (H,W) class index, (H,W) in [0,1]
-            chosen:Sequence[int], # classes to paste; 255 is one as well
-            jitter:ColorJitter|None=None, blur:float|None=None # sigma in pixels
-           ) -> Mixture:
+    image: np.ndarray  # (H,W,3) uint8
+    label: np.ndarray  # (H,W) uint8 class index or 255
+    weight: np.ndarray  # (H,W) float32
+    pasted: np.ndarray  # (H,W) bool, True: source
+
+
+def mixture(
+    source: np.ndarray,
+    truth: np.ndarray,  # (H,W,3) uint8 and (H,W) class index or 255
+    target: np.ndarray,
+    pseudo_label: np.ndarray,
+    weight: np.ndarray,  # (H,W,3) uint8, (H,W) class index, (H,W) in [0,1]
+    chosen: Sequence[int],  # classes to paste; 255 is one as well
+    jitter: ColorJitter | None = None,
+    blur: float | None = None,  # sigma in pixels
+) -> Mixture:
     "Paste, then jitter, then blur: a training's order (DACS)."
-    unit = lambda x: torch.from_numpy(np.array(x)).permute(2, 0, 1)[None]/255                        # (1,3,H,W)
-    truth, pseudo_label = (torch.from_numpy(np.array(x, np.uint8))[None] for x in (truth, pseudo_label))
-    mask = class_masks(truth, [list(chosen)])                                                        # (1,1,H,W)
-    image = strong_augmentation(class_mix(mask, unit(source), unit(target)), jitter and [jitter], blur and [blur])
+    unit = lambda x: torch.from_numpy(np.array(x)).permute(2, 0, 1)[None] / 255  # (1,3,H,W)
+    truth, pseudo_label = (
+        torch.from_numpy(np.array(x, np.uint8))[None] for x in (truth, pseudo_label)
+    )
+    mask = class_masks(truth, [list(chosen)])  # (1,1,H,W)
+    image = strong_augmentation(
+        class_mix(mask, unit(source), unit(target)), jitter and [jitter], blur and [blur]
+    )
     weight = class_mix(mask, torch.ones(truth.shape), torch.from_numpy(np.array(weight))[None])
     label = class_mix(mask, truth, pseudo_label)
-    return Mixture((image[0].permute(1, 2, 0)*255).round().byte().numpy(), label[0].numpy(), weight[0].numpy(), mask[0, 0].numpy())
+    return Mixture(
+        (image[0].permute(1, 2, 0) * 255).round().byte().numpy(),
+        label[0].numpy(),
+        weight[0].numpy(),
+        mask[0, 0].numpy(),
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c048
-def labelled(pictures:str|Path|SegmentationDataset|None, classes:ClassTable|None # None: source/train of the sample
-            ) -> SegmentationDataset:
+def labelled(
+    pictures: str | Path | SegmentationDataset | None,
+    classes: ClassTable | None,  # None: source/train of the sample
+) -> SegmentationDataset:
     "Pictures with labels. Raises `UserError` where there are none."
-    if isinstance(pictures, SegmentationDataset): ds = pictures
-    elif isinstance(pictures, (str, Path, type(None))): ds = open_folder(pictures or samples_dir()/"source/train", classes if pictures else None)
-    else: raise UserError("give a folder or a dataset: pictures without labels have no classes")
-    if not ds.has_labels: raise UserError(f"{ds.root}: there are no labels, so nobody knows its classes; add labels/NAME.png")
+    if isinstance(pictures, SegmentationDataset):
+        ds = pictures
+    elif isinstance(pictures, (str, Path, type(None))):
+        ds = open_folder(pictures or samples_dir() / "source/train", classes if pictures else None)
+    else:
+        raise UserError("give a folder or a dataset: pictures without labels have no classes")
+    if not ds.has_labels:
+        raise UserError(
+            f"{ds.root}: there are no labels, so nobody knows its classes; add labels/NAME.png"
+        )
     return ds
 
-def small_pair(ds:SegmentationDataset, i:int, max_side:int # pixels
-              ) -> tuple[np.ndarray, np.ndarray]: # (H,W,3) uint8 and (H,W) class index
+
+def small_pair(
+    ds: SegmentationDataset,
+    i: int,
+    max_side: int,  # pixels
+) -> tuple[np.ndarray, np.ndarray]:  # (H,W,3) uint8 and (H,W) class index
     "Picture and label number `i`, shrunk."
-    return shrunk((item := ds[i])["image"].permute(1, 2, 0).numpy(), item["label"].numpy(), max_side)
+    return shrunk(
+        (item := ds[i])["image"].permute(1, 2, 0).numpy(), item["label"].numpy(), max_side
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c051
-def _dress_switches(v:View, truth:np.ndarray) -> None:
+def _dress_switches(v: View, truth: np.ndarray) -> None:
     "A switch for each class of the source picture, with its colour and its share."
     count = np.bincount(truth.ravel(), minlength=256)
     there = np.flatnonzero(count).tolist()
     v.chosen &= set(there)
     for c, n in zip(there, count[there]):
         switch, colour = v.switch(c), (0, 0, 0) if c == IGNORE else v.classes.palette[c]
-        switch.description, switch.icon = f"{class_name(v.classes, c)} {percent(n/truth.size)}", "check" if c in v.chosen else ""
+        switch.description, switch.icon = (
+            f"{class_name(v.classes, c)} {percent(n / truth.size)}",
+            "check" if c in v.chosen else "",
+        )
         switch.layout.border_left = f"14px solid rgb({colour[0]},{colour[1]},{colour[2]})"
     v.switch_box.children = [v.switch(c) for c in there]
 
-def _mixture_pictures(v:View, m:Mixture, source:np.ndarray, target:Scene, names:str) -> dict[str, tuple[np.ndarray, str]]: # name of the canvas -> picture, alt
+
+def _mixture_pictures(
+    v: View, m: Mixture, source: np.ndarray, target: Scene, names: str
+) -> dict[str, tuple[np.ndarray, str]]:  # name of the canvas -> picture, alt
     "What is shown of a mixture."
-    return dict(source=(np.where(m.pasted[..., None], source, grey(source, .4)), f"{v.street.value}: what is pasted in colour: {names}"),
-                target=(target.image, f"{target.name}: the target street"),
-                mixed=(m.image, f"the target street with {names} from the source"),
-                label=(colorize(m.label, v.classes), f"the mixture's label: truth of {names}, the teacher's label elsewhere"),
-                weight=(heat(m.weight), "weight 1 where pasted, the pseudo-label's weight elsewhere"))
+    return dict(
+        source=(
+            np.where(m.pasted[..., None], source, grey(source, 0.4)),
+            f"{v.street.value}: what is pasted in colour: {names}",
+        ),
+        target=(target.image, f"{target.name}: the target street"),
+        mixed=(m.image, f"the target street with {names} from the source"),
+        label=(
+            colorize(m.label, v.classes),
+            f"the mixture's label: truth of {names}, the teacher's label elsewhere",
+        ),
+        weight=(heat(m.weight), "weight 1 where pasted, the pseudo-label's weight elsewhere"),
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c052
-def _draw_class_mix(v:View) -> None:
+def _draw_class_mix(v: View) -> None:
     "Everything that depends on the controls."
     t, (source, truth) = v.taught(v.picker.value), v.street_cut
     _dress_switches(v, truth)
     confidence = torch.from_numpy(t.confidence)[None]
     weight = label_weight(t.label, t.confidence, v.tau, v.counts.value)
-    jitter = ColorJitter.draw(np.random.default_rng(v.seed), v.strength.value) if v.jitter.value else None
-    m = mixture(source, truth, t.scene.image, t.label, weight, sorted(v.chosen), jitter, v.sigma.value if v.blur.value else None)
+    jitter = (
+        ColorJitter.draw(np.random.default_rng(v.seed), v.strength.value)
+        if v.jitter.value
+        else None
+    )
+    m = mixture(
+        source,
+        truth,
+        t.scene.image,
+        t.label,
+        weight,
+        sorted(v.chosen),
+        jitter,
+        v.sigma.value if v.blur.value else None,
+    )
     names = ", ".join(class_name(v.classes, c) for c in sorted(v.chosen)) or "nothing"
-    for n, (picture, alt) in _mixture_pictures(v, m, source, t.scene, names).items(): v.canvases[n].shape = list(truth.shape); v.canvases[n].show(picture, alt)
-    left = f"The other pixels count {weight[~m.pasted].mean():.2f} on average" if not m.pasted.all() else "Nothing is left of the target"
-    v.words.value = (f"Pasted: <b>{escape(names)}</b>, {percent(m.pasted.mean())} of the pixels; they count 1. {left}: the teacher is confident (τ = {v.tau:g}) in {percent(quality(confidence, v.tau).item())} of the target.")
+    for n, (picture, alt) in _mixture_pictures(v, m, source, t.scene, names).items():
+        v.canvases[n].shape = list(truth.shape)
+        v.canvases[n].show(picture, alt)
+    left = (
+        f"The other pixels count {weight[~m.pasted].mean():.2f} on average"
+        if not m.pasted.all()
+        else "Nothing is left of the target"
+    )
+    v.words.value = f"Pasted: <b>{escape(names)}</b>, {percent(m.pasted.mean())} of the pixels; they count 1. {left}: the teacher is confident (τ = {v.tau:g}) in {percent(quality(confidence, v.tau).item())} of the target."
     v.show_legend(classes_in(m.label))
 
 # %% ../../nbs/26d_self_training.ipynb #c053
-def _class_mix_controls(v:View) -> None:
+def _class_mix_controls(v: View) -> None:
     "What can be turned, and where it is shown."
     auto = widgets.Layout(width="max-content")
     v.street = menu("source", v.source.names, "the labelled street to cut from", "16em")
-    v.shuffle = widgets.Button(description="half at random", icon="random", tooltip="half of the classes, as a training draws them", layout=auto)
-    v.nothing = widgets.Button(description="none", tooltip="paste nothing", layout=widgets.Layout(width="5em"))
-    v.jitter = widgets.ToggleButton(description="colour jitter", tooltip="change brightness, contrast, saturation and hue of the mixture", layout=auto)
-    v.strength = slider("strength", .2, 0, .5, .05, "of the colour jitter; published: 0.2", "16em")
+    v.shuffle = widgets.Button(
+        description="half at random",
+        icon="random",
+        tooltip="half of the classes, as a training draws them",
+        layout=auto,
+    )
+    v.nothing = widgets.Button(
+        description="none", tooltip="paste nothing", layout=widgets.Layout(width="5em")
+    )
+    v.jitter = widgets.ToggleButton(
+        description="colour jitter",
+        tooltip="change brightness, contrast, saturation and hue of the mixture",
+        layout=auto,
+    )
+    v.strength = slider(
+        "strength", 0.2, 0, 0.5, 0.05, "of the colour jitter; published: 0.2", "16em"
+    )
     v.blur = widgets.ToggleButton(description="blur", tooltip="blur the mixture", layout=auto)
-    v.sigma = slider("σ in pixels", 1., .15, 3, .05, "of the blur; published: 0.15 to 1.15", "16em")
+    v.sigma = slider(
+        "σ in pixels", 1.0, 0.15, 3, 0.05, "of the blur; published: 0.15 to 1.15", "16em"
+    )
     v.counts = menu("a pseudo-label counts", WEIGHTS, "weight of the target's pixels", "34em")
     v.switches, v.switch_box = {}, row(justify="flex-start")
     v.switch_box.add_class("hrda-switches")
-    titles = dict(source="source: click a class to paste it", target="target", weight="weight of the mixture: dark 0, bright 1", mixed="mixed picture", label="mixed label")
-    v.canvases, v.titles = {n: named_canvas(f"class-mix-{n}") for n in titles}, {n: widgets.HTML(f"<b>{t}</b>") for n, t in titles.items()}
+    titles = dict(
+        source="source: click a class to paste it",
+        target="target",
+        weight="weight of the mixture: dark 0, bright 1",
+        mixed="mixed picture",
+        label="mixed label",
+    )
+    v.canvases, v.titles = (
+        {n: named_canvas(f"class-mix-{n}") for n in titles},
+        {n: widgets.HTML(f"<b>{t}</b>") for n, t in titles.items()},
+    )
 
 # %% ../../nbs/26d_self_training.ipynb #c054
 class _Choosing:
     "Which classes are pasted: a switch for each."
-    def choose(self, classes:Iterable[int]) -> None:
+
+    def choose(self, classes: Iterable[int]) -> None:
         "Paste these classes."
         self.chosen, self.quiet = set(classes), True
-        for c, switch in self.switches.items(): switch.value = c in self.chosen
-        self.quiet = False; self.refresh()
+        for c, switch in self.switches.items():
+            switch.value = c in self.chosen
+        self.quiet = False
+        self.refresh()
+
     def half(self) -> None:
         "Paste half of the classes, drawn as in a training."
-        rng, self.seed = np.random.default_rng(self.seed), self.seed+1
+        rng, self.seed = np.random.default_rng(self.seed), self.seed + 1
         self.choose(draw_classes(torch.from_numpy(np.array(self.street_cut[1]))[None], rng)[0])
-    def switch(self, c:int) -> widgets.ToggleButton:
+
+    def switch(self, c: int) -> widgets.ToggleButton:
         "The switch of a class, made when it is first needed."
         if c not in self.switches:
-            self.switches[c] = widgets.ToggleButton(c in self.chosen, tooltip="paste this class or not", layout=widgets.Layout(width="auto"))
+            self.switches[c] = widgets.ToggleButton(
+                c in self.chosen,
+                tooltip="paste this class or not",
+                layout=widgets.Layout(width="auto"),
+            )
             self.switches[c].observe(self._switched, "value")
         return self.switches[c]
-    def _switched(self, change:dict) -> None:
-        if not self.quiet: self.choose([c for c, switch in self.switches.items() if switch.value])
+
+    def _switched(self, change: dict) -> None:
+        if not self.quiet:
+            self.choose([c for c, switch in self.switches.items() if switch.value])
 
 # %% ../../nbs/26d_self_training.ipynb #c055
 class ClassMixView(_Choosing, View):
     "See `explore_class_mix`."
+
     draw = _draw_class_mix
-    def __init__(self, model:nn.Module|str|Path|None, pictures:Pictures, classes:ClassTable|None, source:str|Path|SegmentationDataset|None, threshold:float):
-        scenes = Scenes(model, samples_dir()/"target/train" if pictures is None else pictures, classes, keep=1)
-        self.source, self.tau, self.seed, self.chosen, self.quiet = labelled(source, classes), threshold, 0, set(), False
+
+    def __init__(
+        self,
+        model: nn.Module | str | Path | None,
+        pictures: Pictures,
+        classes: ClassTable | None,
+        source: str | Path | SegmentationDataset | None,
+        threshold: float,
+    ):
+        scenes = Scenes(
+            model, samples_dir() / "target/train" if pictures is None else pictures, classes, keep=1
+        )
+        self.source, self.tau, self.seed, self.chosen, self.quiet = (
+            labelled(source, classes),
+            threshold,
+            0,
+            set(),
+            False,
+        )
         self.taught = lru_cache(12)(lambda name: teach(scenes.model, scenes.scene(name)))
-        self.cut = lru_cache(2)(lambda name, size: covering(*small_pair(self.source, self.source.names.index(name), scenes.max_side), size))
+        self.cut = lru_cache(2)(
+            lambda name, size: covering(
+                *small_pair(self.source, self.source.names.index(name), scenes.max_side), size
+            )
+        )
         _class_mix_controls(self)
         widths = dict.fromkeys(("mixed", "label"), "49%")
-        super().__init__(scenes, [self.street, self.shuffle, self.nothing, widgets.HBox([self.jitter, self.strength]), widgets.HBox([self.blur, self.sigma]), self.counts],
-                         [self.switch_box, row(*[panel(self.titles[n], c, widths.get(n, "32.5%")) for n, c in self.canvases.items()])], "class-mix")
+        super().__init__(
+            scenes,
+            [
+                self.street,
+                self.shuffle,
+                self.nothing,
+                widgets.HBox([self.jitter, self.strength]),
+                widgets.HBox([self.blur, self.sigma]),
+                self.counts,
+            ],
+            [
+                self.switch_box,
+                row(
+                    *[
+                        panel(self.titles[n], c, widths.get(n, "32.5%"))
+                        for n, c in self.canvases.items()
+                    ]
+                ),
+            ],
+            "class-mix",
+        )
         self.picker.description = "target"
-        self.shuffle.on_click(lambda _: self.half()); self.nothing.on_click(lambda _: self.choose([]))
-        self.canvases["source"].on("click", lambda y, x: self.choose(self.chosen ^ {int(self.street_cut[1][y, x])}))
+        self.shuffle.on_click(lambda _: self.half())
+        self.nothing.on_click(lambda _: self.choose([]))
+        self.canvases["source"].on(
+            "click", lambda y, x: self.choose(self.chosen ^ {int(self.street_cut[1][y, x])})
+        )
         self.watch(self.street, self.jitter, self.strength, self.blur, self.sigma, self.counts)
         self.half()
+
     @property
-    def street_cut(self) -> tuple[np.ndarray, np.ndarray]: # (h,w,3) and (h,w)
+    def street_cut(self) -> tuple[np.ndarray, np.ndarray]:  # (h,w,3) and (h,w)
         "The source picture and its truth, as large as the target."
         return self.cut(self.street.value, self.taught(self.picker.value).label.shape)
 
 # %% ../../nbs/26d_self_training.ipynb #c056
-def explore_class_mix(model:nn.Module|str|Path|None=None, # the teacher: a model or checkpoint; None: the sample's
-                      pictures:Pictures=None, # target pictures, whose labels are not looked at; None: target/train of the sample
-                      classes:ClassTable|None=None, # None: the checkpoint's, the pictures' or Cityscapes
-                      source:str|Path|SegmentationDataset|None=None, # labelled pictures; None: source/train of the sample
-                      threshold:float=0.968   # tau of the quality
-                     ) -> ClassMixView:
+def explore_class_mix(
+    model: nn.Module
+    | str
+    | Path
+    | None = None,  # the teacher: a model or checkpoint; None: the sample's
+    pictures: Pictures = None,  # target pictures, whose labels are not looked at; None: target/train of the sample
+    classes: ClassTable | None = None,  # None: the checkpoint's, the pictures' or Cityscapes
+    source: str
+    | Path
+    | SegmentationDataset
+    | None = None,  # labelled pictures; None: source/train of the sample
+    threshold: float = 0.968,  # tau of the quality
+) -> ClassMixView:
     "Paste classes of a source street into a target street, as self-training does (DACS; DAFormer)."
     return ClassMixView(model, pictures, classes, source, threshold)

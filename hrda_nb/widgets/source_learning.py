@@ -12,11 +12,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from html import escape
 from pathlib import Path
+
 import ipywidgets as widgets
 import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor, nn
+
 from ..data.datasets import SegmentationDataset, class_statistics
 from ..data.labels import IGNORE, ClassTable, UserError
 from ..data.rare_class_sampling import RareClassSampler, RareClassSampling
@@ -28,300 +30,606 @@ from ..models.encoders import encoder
 from ..plots import classes_in, heat
 from ..uda.feature_distance import small_label, thing_mask
 from .canvas import Pictures, Scene, Scenes, View
-from .self_training import Models, grey, labelled, named_canvas, open_models, panel, percent, row, slider, small_pair, svg_chart, svg_text
+from hrda_nb.widgets.self_training import (
+    Models,
+    grey,
+    labelled,
+    named_canvas,
+    open_models,
+    panel,
+    percent,
+    row,
+    slider,
+    small_pair,
+    svg_chart,
+    svg_text,
+)
 
 # %% ../../nbs/26f_source_learning.ipynb #c007
-def bar_chart(names:Sequence[str],
-              colours:np.ndarray, # (N,3) uint8, one for each name
-              columns:dict[str, Sequence[float]], # title -> N values from 0 on; each column has its own scale unless `top` is given
-              texts:dict[str, Sequence[str]],     # title -> what stands at the end of the bars
-              ticks:dict[str, Sequence[float]]|None=None, # title -> N values to compare with
-              top:float|None=None, # the longest bar's value
-              alt:str=""
-             ) -> str: # SVG
+def bar_chart(
+    names: Sequence[str],
+    colours: np.ndarray,  # (N,3) uint8, one for each name
+    columns: dict[
+        str, Sequence[float]
+    ],  # title -> N values from 0 on; each column has its own scale unless `top` is given
+    texts: dict[str, Sequence[str]],  # title -> what stands at the end of the bars
+    ticks: dict[str, Sequence[float]] | None = None,  # title -> N values to compare with
+    top: float | None = None,  # the longest bar's value
+    alt: str = "",
+) -> str:  # SVG
     "A row of bars for each name."
     left, wide, step, parts = 108, 160, 21, []
     for i, (title, values) in enumerate(columns.items()):
-        x, best = left+i*wide, top or max([*np.nan_to_num(values), *(ticks or {}).get(title, ()), 1e-9])
+        x, best = (
+            left + i * wide,
+            top or max([*np.nan_to_num(values), *(ticks or {}).get(title, ()), 1e-9]),
+        )
         parts.append(svg_text(x, 15, title, style='font-weight="bold"'))
         for j, (v, c) in enumerate(zip(np.nan_to_num(values), colours)):
-            y, w = 24+j*step, max(v/best*(wide-62), 0)
-            parts.append(f'<rect x="{x}" y="{y}" width="{w:.1f}" height="{step-5}" fill="rgb({c[0]},{c[1]},{c[2]})" stroke="#444"/>')
-            if ticks and title in ticks: parts.append(f'<path d="M{x+ticks[title][j]/best*(wide-62):.1f} {y-2}v{step-1}" stroke="black" stroke-width="2.5"/>')
-            parts.append(svg_text(x+(wide-62)*max(v, (ticks or {}).get(title, [0]*len(names))[j])/best+6, y+13, texts[title][j]))
-    parts += [svg_text(left-6, 37+j*step, n, "end") for j, n in enumerate(names)]
-    return svg_chart(left+wide*len(columns), 28+step*len(names), parts, alt)
+            y, w = 24 + j * step, max(v / best * (wide - 62), 0)
+            parts.append(
+                f'<rect x="{x}" y="{y}" width="{w:.1f}" height="{step - 5}" fill="rgb({c[0]},{c[1]},{c[2]})" stroke="#444"/>'
+            )
+            if ticks and title in ticks:
+                parts.append(
+                    f'<path d="M{x + ticks[title][j] / best * (wide - 62):.1f} {y - 2}v{step - 1}" stroke="black" stroke-width="2.5"/>'
+                )
+            parts.append(
+                svg_text(
+                    x
+                    + (wide - 62) * max(v, (ticks or {}).get(title, [0] * len(names))[j]) / best
+                    + 6,
+                    y + 13,
+                    texts[title][j],
+                )
+            )
+    parts += [svg_text(left - 6, 37 + j * step, n, "end") for j, n in enumerate(names)]
+    return svg_chart(left + wide * len(columns), 28 + step * len(names), parts, alt)
 
 # %% ../../nbs/26f_source_learning.ipynb #c010
-def presence(counts:np.ndarray, # (N,K) pixels of each class in each picture
-             sampler:RareClassSampler,
-             min_pixels:int # a class is present with more pixels than this
-            ) -> np.ndarray: # (K,) in [0,1]
+def presence(
+    counts: np.ndarray,  # (N,K) pixels of each class in each picture
+    sampler: RareClassSampler,
+    min_pixels: int,  # a class is present with more pixels than this
+) -> np.ndarray:  # (K,) in [0,1]
     "Expected share of draws that show each class."
-    shows = np.asarray(counts) > min_pixels                                                   # (N,K)
-    return sum(p*shows[sampler.candidates[c]].mean(0) for c, p in zip(sampler.classes, sampler.probabilities))
+    shows = np.asarray(counts) > min_pixels  # (N,K)
+    return sum(
+        p * shows[sampler.candidates[c]].mean(0)
+        for c, p in zip(sampler.classes, sampler.probabilities)
+    )
 
 # %% ../../nbs/26f_source_learning.ipynb #c013
-def drawn_tile(image:np.ndarray, label:np.ndarray, # (H,W,3) uint8 and (H,W)
-               c:int, # class that the picture was drawn for
-               classes:ClassTable,
-               width:int=320 # pixels
-              ) -> np.ndarray: # (h,width,3) uint8, a caption above
+def drawn_tile(
+    image: np.ndarray,
+    label: np.ndarray,  # (H,W,3) uint8 and (H,W)
+    c: int,  # class that the picture was drawn for
+    classes: ClassTable,
+    width: int = 320,  # pixels
+) -> np.ndarray:  # (h,width,3) uint8, a caption above
     "A picture with the class that it was drawn for: in colour, outlined in the colour of the class."
-    height, caption = max(round(width*label.shape[0]/label.shape[1]), 1), 26
-    small = np.asarray(Image.fromarray(image).resize((width-4, height), Image.Resampling.BOX))
-    mask = Image.fromarray(np.where(label == c, 255, 0).astype(np.uint8)).resize((width-4, height), Image.Resampling.BOX).point(lambda v: 255*(v > 60))
-    inside, around = (np.asarray(m)[..., None] > 0 for m in (mask, mask.filter(ImageFilter.MaxFilter(7))))
-    tile = Image.new("RGB", (width, height+caption), "white")
-    tile.paste(Image.fromarray(np.where(inside, small, np.where(around, classes.palette[c], grey(small, .6)))), (2, caption))
+    height, caption = max(round(width * label.shape[0] / label.shape[1]), 1), 26
+    small = np.asarray(Image.fromarray(image).resize((width - 4, height), Image.Resampling.BOX))
+    mask = (
+        Image.fromarray(np.where(label == c, 255, 0).astype(np.uint8))
+        .resize((width - 4, height), Image.Resampling.BOX)
+        .point(lambda v: 255 * (v > 60))
+    )
+    inside, around = (
+        np.asarray(m)[..., None] > 0 for m in (mask, mask.filter(ImageFilter.MaxFilter(7)))
+    )
+    tile = Image.new("RGB", (width, height + caption), "white")
+    tile.paste(
+        Image.fromarray(
+            np.where(inside, small, np.where(around, classes.palette[c], grey(small, 0.6)))
+        ),
+        (2, caption),
+    )
     draw = ImageDraw.Draw(tile)
     draw.rectangle((2, 3, 24, 22), fill=tuple(classes.palette[c].tolist()), outline=(80, 80, 80))
-    draw.text((31, 13), f"{classes.names[c]}: {np.count_nonzero(label == c)/label.size:.1%}", "black", ImageFont.load_default(18), anchor="lm")
+    draw.text(
+        (31, 13),
+        f"{classes.names[c]}: {np.count_nonzero(label == c) / label.size:.1%}",
+        "black",
+        ImageFont.load_default(18),
+        anchor="lm",
+    )
     return np.asarray(tile)
 
 # %% ../../nbs/26f_source_learning.ipynb #c015
-def _rare_words(v:View, share:np.ndarray, p:np.ndarray, shown:np.ndarray, evenly:np.ndarray) -> str:
+def _rare_words(
+    v: View, share: np.ndarray, p: np.ndarray, shown: np.ndarray, evenly: np.ndarray
+) -> str:
     "What the temperature does, in numbers."
     name, there = lambda c: escape(v.classes.names[c]), np.flatnonzero(share)
     often, rare = int(share.argmax()), int(there[share[there].argmin()])
-    alike = np.exp(-(p[there]*np.log(p[there].clip(1e-300))).sum())
-    return (f"T = {v.temperature.value:.3g}: as varied as <b>{alike:.1f} of {len(there)} classes</b> drawn alike. The rarest, {name(rare)} ({percent(share[rare])} of the pixels), is drawn with {percent(p[rare])}, "
-            f"the commonest, {name(often)} ({percent(share[often])}), with {percent(p[often])}. Present are {name(rare)} in {percent(shown[rare])} and {name(often)} in {percent(shown[often])} of the draws; "
-            f"without rare class sampling (black ticks) {percent(evenly[rare])} and {percent(evenly[often])}.")
+    alike = np.exp(-(p[there] * np.log(p[there].clip(1e-300))).sum())
+    return (
+        f"T = {v.temperature.value:.3g}: as varied as <b>{alike:.1f} of {len(there)} classes</b> drawn alike. The rarest, {name(rare)} ({percent(share[rare])} of the pixels), is drawn with {percent(p[rare])}, "
+        f"the commonest, {name(often)} ({percent(share[often])}), with {percent(p[often])}. Present are {name(rare)} in {percent(shown[rare])} and {name(often)} in {percent(shown[often])} of the draws; "
+        f"without rare class sampling (black ticks) {percent(evenly[rare])} and {percent(evenly[often])}."
+    )
 
-def _strip(tiles:list[np.ndarray], across:int=2) -> np.ndarray: # (H,W,3) uint8
+
+def _strip(tiles: list[np.ndarray], across: int = 2) -> np.ndarray:  # (H,W,3) uint8
     "Tiles in rows; lower ones get white above."
     high = max(t.shape[0] for t in tiles)
-    tiles = [np.pad(t, ((high-t.shape[0], 0), (0, 0), (0, 0)), constant_values=255) for t in tiles]
-    return np.concatenate([np.concatenate(tiles[i:i+across], 1) for i in range(0, len(tiles), across)])
+    tiles = [
+        np.pad(t, ((high - t.shape[0], 0), (0, 0), (0, 0)), constant_values=255) for t in tiles
+    ]
+    return np.concatenate(
+        [np.concatenate(tiles[i : i + across], 1) for i in range(0, len(tiles), across)]
+    )
 
 # %% ../../nbs/26f_source_learning.ipynb #c016
-def _draw_rare_classes(v:View) -> None:
+def _draw_rare_classes(v: View) -> None:
     "Everything that depends on the controls."
     sampler, drawn, k = v.sampler, v.drawn(), v.counts.shape[1]
-    share, p, evenly = v.counts.sum(0)/v.counts.sum(), np.zeros(k), (v.counts > v.pixels.value).mean(0)
+    share, p, evenly = (
+        v.counts.sum(0) / v.counts.sum(),
+        np.zeros(k),
+        (v.counts > v.pixels.value).mean(0),
+    )
     p[sampler.classes] = sampler.probabilities
     shown, order = presence(v.counts, sampler, v.pixels.value), np.argsort(-share, kind="stable")
-    columns = {"share of pixels": share[order], "drawn with P(c)": p[order], "present in draws": shown[order]}
-    v.chart.value = bar_chart([v.classes.names[c] for c in order], v.classes.palette[order], columns, {t: [percent(x) for x in values] for t, values in columns.items()},
-                              {"present in draws": evenly[order]}, alt=f"At temperature {v.temperature.value:.3g} the likeliest class is {v.classes.names[p.argmax()]} with {percent(p.max())}")
+    columns = {
+        "share of pixels": share[order],
+        "drawn with P(c)": p[order],
+        "present in draws": shown[order],
+    }
+    v.chart.value = bar_chart(
+        [v.classes.names[c] for c in order],
+        v.classes.palette[order],
+        columns,
+        {t: [percent(x) for x in values] for t, values in columns.items()},
+        {"present in draws": evenly[order]},
+        alt=f"At temperature {v.temperature.value:.3g} the likeliest class is {v.classes.names[p.argmax()]} with {percent(p.max())}",
+    )
     strip = _strip([v.tile(i, c, v.safe.value) for c, i in drawn])
-    v.canvas.shape = list(strip.shape[:2]); v.canvas.show(strip, f"pictures drawn for {', '.join(v.classes.names[c] for c, _ in drawn)}")
+    v.canvas.shape = list(strip.shape[:2])
+    v.canvas.show(strip, f"pictures drawn for {', '.join(v.classes.names[c] for c, _ in drawn)}")
     v.words.value = _rare_words(v, share, p, shown, evenly)
     v.show_legend(sorted({c for c, _ in drawn}))
 
 # %% ../../nbs/26f_source_learning.ipynb #c017
-def _rare_class_controls(v:View, min_pixels:int) -> None:
+def _rare_class_controls(v: View, min_pixels: int) -> None:
     "What can be turned, and where it is shown."
-    wordy, sizes = dict(description_width="initial"), sorted({0, 30, 100, 200, 500, 1000, 3000, 10000, min_pixels})
-    v.temperature = widgets.FloatLogSlider(.01, base=10, min=-3, max=1, step=.1, description="temperature T", tooltip="low: the rarest classes only; high: all classes alike; published: 0.01",
-                                           style=wordy, layout=widgets.Layout(width="28em"), readout_format=".3g")
-    v.pixels = widgets.SelectionSlider(options=sizes, value=min_pixels, description="more pixels than", tooltip="a picture may be drawn for a class if it shows more pixels of it; published: 3000",
-                                       style=wordy, layout=widgets.Layout(width="24em"))
+    wordy, sizes = (
+        dict(description_width="initial"),
+        sorted({0, 30, 100, 200, 500, 1000, 3000, 10000, min_pixels}),
+    )
+    v.temperature = widgets.FloatLogSlider(
+        0.01,
+        base=10,
+        min=-3,
+        max=1,
+        step=0.1,
+        description="temperature T",
+        tooltip="low: the rarest classes only; high: all classes alike; published: 0.01",
+        style=wordy,
+        layout=widgets.Layout(width="28em"),
+        readout_format=".3g",
+    )
+    v.pixels = widgets.SelectionSlider(
+        options=sizes,
+        value=min_pixels,
+        description="more pixels than",
+        tooltip="a picture may be drawn for a class if it shows more pixels of it; published: 3000",
+        style=wordy,
+        layout=widgets.Layout(width="24em"),
+    )
     v.again = widgets.Button(description="draw again", icon="random", tooltip="six other draws")
-    v.canvas, v.chart = named_canvas("drawn"), widgets.HTML(layout=widgets.Layout(width="50%", min_width="420px"))
+    v.canvas, v.chart = (
+        named_canvas("drawn"),
+        widgets.HTML(layout=widgets.Layout(width="50%", min_width="420px")),
+    )
     v.chart.add_class("hrda-rare-class-chart")
 
 # %% ../../nbs/26f_source_learning.ipynb #c018
 class RareClassView(View):
     "See `explore_rare_classes`."
+
     draw = _draw_rare_classes
-    def __init__(self, pictures:str|Path|SegmentationDataset|None, classes:ClassTable|None, min_pixels:int, draws:int=6):
+
+    def __init__(
+        self,
+        pictures: str | Path | SegmentationDataset | None,
+        classes: ClassTable | None,
+        min_pixels: int,
+        draws: int = 6,
+    ):
         self.source, self.draws, self.seed = labelled(pictures, classes), draws, 0
-        self.counts = class_statistics(self.source, progress=False).to_numpy()                   # (N,K)
-        if not self.counts.sum(): raise UserError(f"{self.source.root}: the labels hold no class at all, only ignored pixels; see hrda doctor")
+        self.counts = class_statistics(self.source, progress=False).to_numpy()  # (N,K)
+        if not self.counts.sum():
+            raise UserError(
+                f"{self.source.root}: the labels hold no class at all, only ignored pixels; see hrda doctor"
+            )
         self.small = lru_cache(64)(lambda i: small_pair(self.source, i, 480))
         self.tile = lru_cache(128)(lambda i, c, safe: drawn_tile(*self.small(i), c, self.classes))
         _rare_class_controls(self, min_pixels)
-        title = widgets.HTML("<b>drawn</b>: the class that each picture was drawn for, in colour and outlined")
-        super().__init__(Scenes(nn.Identity(), self.source, classes), [self.temperature, self.pixels, self.again], [row(self.chart, panel(title, self.canvas))], "rare-classes")
+        title = widgets.HTML(
+            "<b>drawn</b>: the class that each picture was drawn for, in colour and outlined"
+        )
+        super().__init__(
+            Scenes(nn.Identity(), self.source, classes),
+            [self.temperature, self.pixels, self.again],
+            [row(self.chart, panel(title, self.canvas))],
+            "rare-classes",
+        )
         self.picker.layout.display = self.upload.layout.display = "none"
-        self.again.on_click(self._again); self.watch(self.temperature, self.pixels); self.refresh()
-    def _again(self, _:widgets.Button) -> None: self.seed += 1; self.refresh()
+        self.again.on_click(self._again)
+        self.watch(self.temperature, self.pixels)
+        self.refresh()
+
+    def _again(self, _: widgets.Button) -> None:
+        self.seed += 1
+        self.refresh()
+
     @property
     def sampler(self) -> RareClassSampler:
         "What draws at the temperature chosen."
-        return RareClassSampler(self.counts, RareClassSampling(self.temperature.value, self.pixels.value))
-    def drawn(self) -> list[tuple[int, int]]: # class and number of the picture
+        return RareClassSampler(
+            self.counts, RareClassSampling(self.temperature.value, self.pixels.value)
+        )
+
+    def drawn(self) -> list[tuple[int, int]]:  # class and number of the picture
         "The same chance at every temperature, so that one sees what the temperature does."
         sampler = self.sampler
         return [sampler.draw(np.random.default_rng([self.seed, i])) for i in range(self.draws)]
 
 # %% ../../nbs/26f_source_learning.ipynb #c019
-def explore_rare_classes(pictures:str|Path|SegmentationDataset|None=None, # labelled pictures; None: source/train of the sample
-                         classes:ClassTable|None=None, # None: the pictures'
-                         min_pixels:int|None=None      # a picture is drawn for a class that has more pixels than this; None: 1000 for the sample's small streets, else the published 3000
-                        ) -> RareClassView:
+def explore_rare_classes(
+    pictures: str
+    | Path
+    | SegmentationDataset
+    | None = None,  # labelled pictures; None: source/train of the sample
+    classes: ClassTable | None = None,  # None: the pictures'
+    min_pixels: int
+    | None = None,  # a picture is drawn for a class that has more pixels than this; None: 1000 for the sample's small streets, else the published 3000
+) -> RareClassView:
     "Temperature, probabilities and the pictures that they draw (DAFormer, rare class sampling)."
-    return RareClassView(pictures, classes, min_pixels if min_pixels is not None else 1000 if pictures is None else RareClassSampling.min_pixels)
+    return RareClassView(
+        pictures,
+        classes,
+        min_pixels
+        if min_pixels is not None
+        else 1000
+        if pictures is None
+        else RareClassSampling.min_pixels,
+    )
 
 # %% ../../nbs/26f_source_learning.ipynb #c023
-def cell_distances(features:Tensor, # (1,C,h,w)
-                   imagenet_features:Tensor # (1,C,h,w)
-                  ) -> np.ndarray: # (h,w) float32
+def cell_distances(
+    features: Tensor,  # (1,C,h,w)
+    imagenet_features: Tensor,  # (1,C,h,w)
+) -> np.ndarray:  # (h,w) float32
     "Length of the difference in each cell (DAFormer, $d$)."
-    return torch.linalg.vector_norm((imagenet_features-features).float(), dim=1)[0].cpu().numpy()
+    return torch.linalg.vector_norm((imagenet_features - features).float(), dim=1)[0].cpu().numpy()
 
 # %% ../../nbs/26f_source_learning.ipynb #c025
-def encoder_view(model:nn.Module, # of `build_model`
-                 image:np.ndarray # (H,W,3) uint8
-                ) -> Tensor: # (1,3,h,w) in [0,1]
+def encoder_view(
+    model: nn.Module,  # of `build_model`
+    image: np.ndarray,  # (H,W,3) uint8
+) -> Tensor:  # (1,3,h,w) in [0,1]
     "The picture as the encoder sees it: HRDA's context view at half size, else the picture."
-    x = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(model_device(model)).float()/255
-    return context_view(pad_to_multiple(x, model.multiple, model.encoder.mean), model.factor) if model.is_hrda else x
+    x = (
+        torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].to(model_device(model)).float()
+        / 255
+    )
+    return (
+        context_view(pad_to_multiple(x, model.multiple, model.encoder.mean), model.factor)
+        if model.is_hrda
+        else x
+    )
 
-def imagenet_encoder_of(model:nn.Module) -> nn.Module:
+
+def imagenet_encoder_of(model: nn.Module) -> nn.Module:
     "The model's encoder as ImageNet left it. Raises `UserError` where its weights cannot be had."
-    if not getattr(model, "config", None): raise UserError("nobody knows what this model's encoder is: give its ImageNet version as imagenet_encoder")
+    if not getattr(model, "config", None):
+        raise UserError(
+            "nobody knows what this model's encoder is: give its ImageNet version as imagenet_encoder"
+        )
     return encoder(model.config["encoder"], pretrained=True).to(model_device(model)).eval()
 
-def distances(model:nn.Module, imagenet_encoder:nn.Module, image:np.ndarray) -> np.ndarray: # (H,W,3) uint8 -> (h,w)
+
+def distances(
+    model: nn.Module, imagenet_encoder: nn.Module, image: np.ndarray
+) -> np.ndarray:  # (H,W,3) uint8 -> (h,w)
     "Feature distance of each cell of a picture. Raises `UserError` for two kinds of encoders."
     view = encoder_view(model, image)
-    with evaluating(model), evaluating(imagenet_encoder): ours, theirs = model.encoder(view)[-1], imagenet_encoder(view)[-1]
-    if ours.shape != theirs.shape: raise UserError(f"the model's features {tuple(ours.shape)} and ImageNet's {tuple(theirs.shape)} differ: they need the same encoder")
+    with evaluating(model), evaluating(imagenet_encoder):
+        ours, theirs = model.encoder(view)[-1], imagenet_encoder(view)[-1]
+    if ours.shape != theirs.shape:
+        raise UserError(
+            f"the model's features {tuple(ours.shape)} and ImageNet's {tuple(theirs.shape)} differ: they need the same encoder"
+        )
     return cell_distances(ours, theirs)
 
 # %% ../../nbs/26f_source_learning.ipynb #c028
-def over(cells:np.ndarray, # (h,w)
-         size:tuple[int, int]  # (H,W) in pixels
-        ) -> np.ndarray:   # (H,W)
+def over(
+    cells: np.ndarray,  # (h,w)
+    size: tuple[int, int],  # (H,W) in pixels
+) -> np.ndarray:  # (H,W)
     "Every cell as the block of pixels that it covers."
     return nearest(torch.from_numpy(np.ascontiguousarray(cells)), size).numpy()
 
 # %% ../../nbs/26f_source_learning.ipynb #c029
-def thing_picture(image:np.ndarray, # (H,W,3) uint8
-                  small:np.ndarray,  # (h,w) class of each cell, 255: none
-                  things:np.ndarray, # (h,w) bool: counts
-                  classes:ClassTable) -> np.ndarray: # (H,W,3) uint8
+def thing_picture(
+    image: np.ndarray,  # (H,W,3) uint8
+    small: np.ndarray,  # (h,w) class of each cell, 255: none
+    things: np.ndarray,  # (h,w) bool: counts
+    classes: ClassTable,
+) -> np.ndarray:  # (H,W,3) uint8
     "The cells that count in colour and outlined, the others pale."
     size, (h, w) = image.shape[:2], small.shape
-    shown = np.where(over(things, size)[..., None], image, grey(image, .45))
-    rows, cols = ([-(-i*n//k) for i in range(k+1)] for n, k in zip(size, (h, w)))                  # where cells begin
-    for y in rows[1:-1]: shown[y] = 200
-    for x in cols[1:-1]: shown[:, x] = 200
+    shown = np.where(over(things, size)[..., None], image, grey(image, 0.45))
+    rows, cols = (
+        [-(-i * n // k) for i in range(k + 1)] for n, k in zip(size, (h, w))
+    )  # where cells begin
+    for y in rows[1:-1]:
+        shown[y] = 200
+    for x in cols[1:-1]:
+        shown[:, x] = 200
     for r, c in zip(*np.nonzero(things)):
-        block, colour = shown[rows[r]:rows[r+1], cols[c]:cols[c+1]], classes.palette[small[r, c]]
-        block[:4], block[-4:], block[:, :4], block[:, -4:] = (colour,)*4
+        block, colour = (
+            shown[rows[r] : rows[r + 1], cols[c] : cols[c + 1]],
+            classes.palette[small[r, c]],
+        )
+        block[:4], block[-4:], block[:, :4], block[:, -4:] = (colour,) * 4
     return shown
 
-def distance_picture(image:np.ndarray, # (H,W,3) uint8
-                     cells:np.ndarray, # (h,w)
-                     top:float         # the brightest colour's distance
-                    ) -> np.ndarray:   # (H,W,3) uint8
+
+def distance_picture(
+    image: np.ndarray,  # (H,W,3) uint8
+    cells: np.ndarray,  # (h,w)
+    top: float,  # the brightest colour's distance
+) -> np.ndarray:  # (H,W,3) uint8
     "The distance of each cell as a colour over the picture: dark 0, bright `top`."
-    return (.35*grey(image, .9) + .65*heat(over(cells/max(top, 1e-9), image.shape[:2]))).astype(np.uint8)
+    return (
+        0.35 * grey(image, 0.9) + 0.65 * heat(over(cells / max(top, 1e-9), image.shape[:2]))
+    ).astype(np.uint8)
 
 # %% ../../nbs/26f_source_learning.ipynb #c031
-def colour_bar(top:float # value of the brightest colour
-              ) -> str:  # SVG
+def colour_bar(
+    top: float,  # value of the brightest colour
+) -> str:  # SVG
     "What the colours of `distance_picture` mean."
     colours = heat(np.linspace(0, 1, 64)[None])[0]
-    parts = [f'<rect x="{60+4*i}" y="4" width="4.5" height="18" fill="rgb({r},{g},{b})"/>' for i, (r, g, b) in enumerate(colours)]
-    return svg_chart(400, 26, [svg_text(54, 18, "0", "end"), *parts, svg_text(322, 18, f"{top:.1f}")], f"dark: distance 0, bright: {top:.1f}")
+    parts = [
+        f'<rect x="{60 + 4 * i}" y="4" width="4.5" height="18" fill="rgb({r},{g},{b})"/>'
+        for i, (r, g, b) in enumerate(colours)
+    ]
+    return svg_chart(
+        400,
+        26,
+        [svg_text(54, 18, "0", "end"), *parts, svg_text(322, 18, f"{top:.1f}")],
+        f"dark: distance 0, bright: {top:.1f}",
+    )
 
-def thing_cells(truth:np.ndarray|None, # (H,W) class index or 255
-                shape:tuple[int, int], # (h,w) of the feature map
-                ratio:float,           # r
-                classes:ClassTable
-               ) -> tuple[np.ndarray, np.ndarray]: # (h,w) class of each cell, 255: none; (h,w) bool: counts
+
+def thing_cells(
+    truth: np.ndarray | None,  # (H,W) class index or 255
+    shape: tuple[int, int],  # (h,w) of the feature map
+    ratio: float,  # r
+    classes: ClassTable,
+) -> tuple[np.ndarray, np.ndarray]:  # (h,w) class of each cell, 255: none; (h,w) bool: counts
     "What fills each cell, and whether it is a thing; without truth nothing is."
-    if truth is None: return np.full(shape, IGNORE), np.zeros(shape, bool)
+    if truth is None:
+        return np.full(shape, IGNORE), np.zeros(shape, bool)
     small = small_label(torch.from_numpy(np.array(truth))[None], shape, ratio, classes.num_classes)
     return small[0].numpy(), thing_mask(small, classes.thing_ids)[0].numpy()
 
-def most_things(scenes:Scenes, ratio:float=.75, among:int=12 # pictures that are looked at
-               ) -> str: # its name
+
+def most_things(
+    scenes: Scenes,
+    ratio: float = 0.75,
+    among: int = 12,  # pictures that are looked at
+) -> str:  # its name
     "The picture with the most cells that count, to begin with."
-    def count(name:str) -> int:
+
+    def count(name: str) -> int:
         truth = scenes.scene(name).truth
-        return 0 if truth is None else int(thing_cells(truth, tuple(max(n//64, 1) for n in truth.shape), ratio, scenes.classes)[1].sum())
+        return (
+            0
+            if truth is None
+            else int(
+                thing_cells(
+                    truth, tuple(max(n // 64, 1) for n in truth.shape), ratio, scenes.classes
+                )[1].sum()
+            )
+        )
+
     return max(scenes.names[:among], key=count)
 
 # %% ../../nbs/26f_source_learning.ipynb #c032
-def class_means(cells:np.ndarray, # (h,w)
-                small:np.ndarray, # (h,w) class of each cell, 255: none
-                things:np.ndarray # (h,w) bool
-               ) -> dict[int, float]: # class index -> mean distance over its cells that count
+def class_means(
+    cells: np.ndarray,  # (h,w)
+    small: np.ndarray,  # (h,w) class of each cell, 255: none
+    things: np.ndarray,  # (h,w) bool
+) -> dict[int, float]:  # class index -> mean distance over its cells that count
     "Mean distance of every thing that counts."
     return {int(c): float(cells[things & (small == c)].mean()) for c in np.unique(small[things])}
 
 # %% ../../nbs/26f_source_learning.ipynb #c034
-def _tell_cell(v:View, scene:Scene, cells:dict[str, np.ndarray], small:np.ndarray, things:np.ndarray) -> None:
+def _tell_cell(
+    v: View, scene: Scene, cells: dict[str, np.ndarray], small: np.ndarray, things: np.ndarray
+) -> None:
     "The cell that was clicked, in words and marked."
     (H, W), (h, w) = scene.image.shape[:2], small.shape
-    if v.at and (v.at[0] >= H or v.at[1] >= W): v.at = None
-    for canvas in (v.things, *v.maps.values()): canvas.marks = [dict(y=v.at[0], x=v.at[1])] if v.at else []
-    if not v.at: v.cell.value = "Click a cell to read its distance."; return
-    at = v.at[0]*h//H, v.at[1]*w//W
-    what = "no class fills it" if small[at] == IGNORE else f"<b>{escape(v.classes.names[small[at]])}</b>, which {'counts' if things[at] else 'is no thing'}"
-    v.cell.value = f"Cell {at[0]}, {at[1]}: {what}; " + ", ".join(f"{escape(n)} {c[at]:.2f}" for n, c in cells.items()) + "."
+    if v.at and (v.at[0] >= H or v.at[1] >= W):
+        v.at = None
+    for canvas in (v.things, *v.maps.values()):
+        canvas.marks = [dict(y=v.at[0], x=v.at[1])] if v.at else []
+    if not v.at:
+        v.cell.value = "Click a cell to read its distance."
+        return
+    at = v.at[0] * h // H, v.at[1] * w // W
+    what = (
+        "no class fills it"
+        if small[at] == IGNORE
+        else f"<b>{escape(v.classes.names[small[at]])}</b>, which {'counts' if things[at] else 'is no thing'}"
+    )
+    v.cell.value = (
+        f"Cell {at[0]}, {at[1]}: {what}; "
+        + ", ".join(f"{escape(n)} {c[at]:.2f}" for n, c in cells.items())
+        + "."
+    )
 
-def _distance_words(cells:dict[str, np.ndarray], things:np.ndarray, truth:np.ndarray|None) -> str:
+
+def _distance_words(
+    cells: dict[str, np.ndarray], things: np.ndarray, truth: np.ndarray | None
+) -> str:
     "Mean over things, over the rest, over all."
     mean = lambda c, m: f"<b>{c[m].mean():.2f}</b>" if m.any() else "–"
-    words = "; ".join(f"{escape(n)} {mean(c, things)} over the things that count, {mean(c, ~things)} over the other cells, {mean(c, things | True)} over all" for n, c in cells.items())
-    missing = "This picture has no truth, so nobody knows where its things are." if truth is None else "" if things.any() else "No cell counts: the loss is 0 for this picture."
+    words = "; ".join(
+        f"{escape(n)} {mean(c, things)} over the things that count, {mean(c, ~things)} over the other cells, {mean(c, things | True)} over all"
+        for n, c in cells.items()
+    )
+    missing = (
+        "This picture has no truth, so nobody knows where its things are."
+        if truth is None
+        else ""
+        if things.any()
+        else "No cell counts: the loss is 0 for this picture."
+    )
     return f"Mean distance: {words}. {missing}"
 
 # %% ../../nbs/26f_source_learning.ipynb #c035
-def _thing_bars(v:View, cells:dict[str, np.ndarray], small:np.ndarray, things:np.ndarray) -> str: # SVG
+def _thing_bars(
+    v: View, cells: dict[str, np.ndarray], small: np.ndarray, things: np.ndarray
+) -> str:  # SVG
     "Mean distance of each thing that counts, by network."
     means = {n: class_means(c, small, things) for n, c in cells.items()}
     there = sorted(set().union(*means.values()))
-    columns, names = {n: [m[c] for c in there] for n, m in means.items()}, [v.classes.names[c] for c in there]
-    return bar_chart(names, v.classes.palette[there], columns, {n: [f"{x:.2f}" for x in m] for n, m in columns.items()}, top=max(map(max, columns.values())), alt="mean distance of each thing, by network") if there else ""
+    columns, names = (
+        {n: [m[c] for c in there] for n, m in means.items()},
+        [v.classes.names[c] for c in there],
+    )
+    return (
+        bar_chart(
+            names,
+            v.classes.palette[there],
+            columns,
+            {n: [f"{x:.2f}" for x in m] for n, m in columns.items()},
+            top=max(map(max, columns.values())),
+            alt="mean distance of each thing, by network",
+        )
+        if there
+        else ""
+    )
 
 # %% ../../nbs/26f_source_learning.ipynb #c036
-def _draw_feature_distance(v:View) -> None:
+def _draw_feature_distance(v: View) -> None:
     "Everything that depends on the controls."
     scene, cells = v.scene(v.picker.value), {n: v.cells(n, v.picker.value) for n in v.models}
-    shape, size, top = next(iter(cells.values())).shape, scene.image.shape[:2], max(c.max() for c in cells.values())
+    shape, size, top = (
+        next(iter(cells.values())).shape,
+        scene.image.shape[:2],
+        max(c.max() for c in cells.values()),
+    )
     small, things = thing_cells(scene.truth, shape, v.ratio.value, v.scenes.classes)
     v.title.value = f"<b>cells that count</b>: {things.sum()} of {things.size}, a thing fills at least {v.ratio.value:.0%} of each"
-    v.things.shape = list(size); v.things.show(thing_picture(scene.image, small, things, v.classes), f"{scene.name}: {things.sum()} of {things.size} cells show a thing")
+    v.things.shape = list(size)
+    v.things.show(
+        thing_picture(scene.image, small, things, v.classes),
+        f"{scene.name}: {things.sum()} of {things.size} cells show a thing",
+    )
     for n, c in cells.items():
         shown = distance_picture(scene.image, c, top)
-        if v.only.value: shown = np.where(over(things, size)[..., None], shown, grey(scene.image, .3))
-        v.map_titles[n].value = f"<b>{escape(n)}</b>: distance to the ImageNet features, mean {c.mean():.2f}"
-        v.maps[n].shape = list(size); v.maps[n].show(shown, f"{scene.name}, {n}: mean distance {c.mean():.2f}")
-    v.bar.value, v.chart.value = "<b>colours</b>, the same for all maps: " + colour_bar(top), _thing_bars(v, cells, small, things)
+        if v.only.value:
+            shown = np.where(over(things, size)[..., None], shown, grey(scene.image, 0.3))
+        v.map_titles[
+            n
+        ].value = f"<b>{escape(n)}</b>: distance to the ImageNet features, mean {c.mean():.2f}"
+        v.maps[n].shape = list(size)
+        v.maps[n].show(shown, f"{scene.name}, {n}: mean distance {c.mean():.2f}")
+    v.bar.value, v.chart.value = (
+        "<b>colours</b>, the same for all maps: " + colour_bar(top),
+        _thing_bars(v, cells, small, things),
+    )
     v.words.value = _distance_words(cells, things, scene.truth)
-    v.show_legend(classes_in(small[things])); _tell_cell(v, scene, cells, small, things)
+    v.show_legend(classes_in(small[things]))
+    _tell_cell(v, scene, cells, small, things)
 
 # %% ../../nbs/26f_source_learning.ipynb #c037
-def _feature_distance_controls(v:View) -> None:
+def _feature_distance_controls(v: View) -> None:
     "What can be turned, and where it is shown."
-    v.ratio = slider("thing ratio r", .75, .05, 1, .05, "share of a cell that one class must fill; published: 0.75", "24em")
-    v.only = widgets.ToggleButton(False, description="things only", tooltip="distances of the cells that count, the others pale")
-    v.things, v.maps, v.at = named_canvas("feature-distance-things"), {n: named_canvas(f"feature-distance-{n.replace(' ', '-')}") for n in v.models}, None
+    v.ratio = slider(
+        "thing ratio r",
+        0.75,
+        0.05,
+        1,
+        0.05,
+        "share of a cell that one class must fill; published: 0.75",
+        "24em",
+    )
+    v.only = widgets.ToggleButton(
+        False,
+        description="things only",
+        tooltip="distances of the cells that count, the others pale",
+    )
+    v.things, v.maps, v.at = (
+        named_canvas("feature-distance-things"),
+        {n: named_canvas(f"feature-distance-{n.replace(' ', '-')}") for n in v.models},
+        None,
+    )
     v.title, v.map_titles = widgets.HTML(), {n: widgets.HTML() for n in v.models}
     v.bar, v.chart, v.cell = (widgets.HTML() for _ in range(3))
-    v.chart.add_class("hrda-distance-chart"); v.cell.add_class("hrda-pixel")
+    v.chart.add_class("hrda-distance-chart")
+    v.cell.add_class("hrda-pixel")
 
 # %% ../../nbs/26f_source_learning.ipynb #c038
 class FeatureDistanceView(View):
     "See `explore_feature_distance`."
+
     draw = _draw_feature_distance
-    def __init__(self, model:Models, pictures:Pictures, classes:ClassTable|None, imagenet_encoder:nn.Module|None):
-        scenes, self.models = open_models(model, samples_dir()/"source/val" if pictures is None else pictures, classes)
-        self.imagenet = lru_cache(None)(lambda name: imagenet_encoder or imagenet_encoder_of(self.models[name]))
-        self.cells = lru_cache(24)(lambda model, name: distances(self.models[model], self.imagenet(model), scenes.scene(name).image))
+
+    def __init__(
+        self,
+        model: Models,
+        pictures: Pictures,
+        classes: ClassTable | None,
+        imagenet_encoder: nn.Module | None,
+    ):
+        scenes, self.models = open_models(
+            model, samples_dir() / "source/val" if pictures is None else pictures, classes
+        )
+        self.imagenet = lru_cache(None)(
+            lambda name: imagenet_encoder or imagenet_encoder_of(self.models[name])
+        )
+        self.cells = lru_cache(24)(
+            lambda model, name: distances(
+                self.models[model], self.imagenet(model), scenes.scene(name).image
+            )
+        )
         self.scene = lru_cache(6)(scenes.scene)
         _feature_distance_controls(self)
-        side = widgets.VBox([self.bar, self.chart], layout=widgets.Layout(width="49%", min_width="420px"))
+        side = widgets.VBox(
+            [self.bar, self.chart], layout=widgets.Layout(width="49%", min_width="420px")
+        )
         maps = [panel(self.map_titles[n], c) for n, c in self.maps.items()]
-        super().__init__(scenes, [self.ratio, self.only], [row(panel(self.title, self.things), *maps, side), self.cell], "feature-distance")
-        for canvas in (self.things, *self.maps.values()): canvas.on("click", self._point)
+        super().__init__(
+            scenes,
+            [self.ratio, self.only],
+            [row(panel(self.title, self.things), *maps, side), self.cell],
+            "feature-distance",
+        )
+        for canvas in (self.things, *self.maps.values()):
+            canvas.on("click", self._point)
         self.watch(self.ratio, self.only)
-        self.picker.value = most_things(scenes); self.refresh()
-    def _point(self, y:int, x:int) -> None: self.at = y, x; self.refresh()
+        self.picker.value = most_things(scenes)
+        self.refresh()
+
+    def _point(self, y: int, x: int) -> None:
+        self.at = y, x
+        self.refresh()
 
 # %% ../../nbs/26f_source_learning.ipynb #c039
-def explore_feature_distance(model:Models=None, # a model, a checkpoint, a dict of several by name; None: the sample's, before and after adaptation
-                             pictures:Pictures=None, # pictures with labels where things are to be told; None: source/val of the sample
-                             classes:ClassTable|None=None, # None: the checkpoint's, the pictures' or Cityscapes
-                             imagenet_encoder:nn.Module|None=None # the encoder as ImageNet left it; None: by its name
-                            ) -> FeatureDistanceView:
+def explore_feature_distance(
+    model: Models = None,  # a model, a checkpoint, a dict of several by name; None: the sample's, before and after adaptation
+    pictures: Pictures = None,  # pictures with labels where things are to be told; None: source/val of the sample
+    classes: ClassTable | None = None,  # None: the checkpoint's, the pictures' or Cityscapes
+    imagenet_encoder: nn.Module | None = None,  # the encoder as ImageNet left it; None: by its name
+) -> FeatureDistanceView:
     "How far training has carried the features from ImageNet's, and where that counts (DAFormer, thing-class feature distance)."
     return FeatureDistanceView(model, pictures, classes, imagenet_encoder)

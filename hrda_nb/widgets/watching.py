@@ -9,54 +9,80 @@ __all__ = ['training_state', 'TrainingView', 'watch_training']
 import time
 from pathlib import Path
 from typing import Any
+
 import ipywidgets as widgets
 import pandas as pd
+
 from ..data.labels import UserError
 from ..plots import curves, encode
 
 # %% ../../nbs/26e_watching.ipynb #c006
-def training_state(out:str|Path # folder of a running or finished training
-                  ) -> tuple[str, pd.DataFrame|None, Path|None]: # a line in words, history, newest picture
+def training_state(
+    out: str | Path,  # folder of a running or finished training
+) -> tuple[str, pd.DataFrame | None, Path | None]:  # a line in words, history, newest picture
     "What a training has written so far. Raises `UserError` if the folder does not exist."
     out = Path(out)
-    if not out.is_dir(): raise UserError(f"{out}: no such folder; give the --out of a training")
-    pictures = sorted((out/"pictures").glob("step_*.jpg"))
-    log = out/"history.csv"
-    if not log.exists(): return f"{out.name}: waiting for the first step", None, None
+    if not out.is_dir():
+        raise UserError(f"{out}: no such folder; give the --out of a training")
+    pictures = sorted((out / "pictures").glob("step_*.jpg"))
+    log = out / "history.csv"
+    if not log.exists():
+        return f"{out.name}: waiting for the first step", None, None
     history = pd.read_csv(log)
     last = history.iloc[-1]
     words = f"{out.name}: step {int(last.step)}, {'adapting' if last.phase == 'adapt' else 'source only'}, {last.seconds:.2f} s a step"
-    if last.phase == "adapt": words += f", pseudo-label quality {last.quality:.2f}"
+    if last.phase == "adapt":
+        words += f", pseudo-label quality {last.quality:.2f}"
     return words, history, pictures[-1] if pictures else None
 
 # %% ../../nbs/26e_watching.ipynb #c009
 class TrainingView(widgets.VBox):
     "Curves and newest picture of a training's folder."
-    def __init__(self, out:str|Path,
-                 every:float=2. # seconds between drawings, at least
-                ):
-        self.out, self.every, self.drawn = Path(out), every, 0.
-        self.words, self.button = widgets.HTML(), widgets.Button(description="refresh", icon="refresh", tooltip="read the folder again")
-        self.curves, self.picture = (widgets.Image(format="jpeg", layout=widgets.Layout(max_width="100%", display="none")) for _ in range(2))
-        self.curves.add_class("training-curves"); self.picture.add_class("training-picture")
+
+    def __init__(
+        self,
+        out: str | Path,
+        every: float = 2.0,  # seconds between drawings, at least
+    ):
+        self.out, self.every, self.drawn = Path(out), every, 0.0
+        self.words, self.button = (
+            widgets.HTML(),
+            widgets.Button(description="refresh", icon="refresh", tooltip="read the folder again"),
+        )
+        self.curves, self.picture = (
+            widgets.Image(format="jpeg", layout=widgets.Layout(max_width="100%", display="none"))
+            for _ in range(2)
+        )
+        self.curves.add_class("training-curves")
+        self.picture.add_class("training-picture")
         self.button.on_click(lambda _: self.draw())
         super().__init__([widgets.HBox([self.button, self.words]), self.curves, self.picture])
         self.draw()
+
     def draw(self) -> None:
         "Read the folder and show it."
-        if not self.out.is_dir(): self.words.value = f"{self.out.name}: waiting for the training to begin"; return
+        if not self.out.is_dir():
+            self.words.value = f"{self.out.name}: waiting for the training to begin"
+            return
         words, history, picture = training_state(self.out)
         self.words.value = words
-        if history is not None: self._show(self.curves, encode(curves(history, smooth=max(1, len(history)//20))))
-        if picture: self._show(self.picture, picture.read_bytes())
+        if history is not None:
+            self._show(self.curves, encode(curves(history, smooth=max(1, len(history) // 20))))
+        if picture:
+            self._show(self.picture, picture.read_bytes())
         self.drawn = time.monotonic()
-    def _show(self, image:widgets.Image, data:bytes) -> None:
-        image.value, image.layout.display = data, None
-    def update(self, row:dict[str, Any]|None=None) -> None:
-        "Draw if enough time has passed: a callback for `train`."
-        if time.monotonic() - self.drawn >= self.every: self.draw()
 
-def watch_training(out:str|Path # folder of a running, finished or coming training
-                  ) -> TrainingView:
+    def _show(self, image: widgets.Image, data: bytes) -> None:
+        image.value, image.layout.display = data, None
+
+    def update(self, row: dict[str, Any] | None = None) -> None:
+        "Draw if enough time has passed: a callback for `train`."
+        if time.monotonic() - self.drawn >= self.every:
+            self.draw()
+
+
+def watch_training(
+    out: str | Path,  # folder of a running, finished or coming training
+) -> TrainingView:
     "A live view of a training: `train(..., out=out, callback=view.update)` keeps it up to date."
     return TrainingView(out)
