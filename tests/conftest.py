@@ -12,7 +12,6 @@ import notebooks
 import pytest
 from notebooks import FLAGS
 
-
 def pytest_addoption(parser):
     parser.addoption(
         "--flags",

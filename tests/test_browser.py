@@ -13,7 +13,6 @@ from PIL import Image
 
 from hrda_nb.data.labels import cityscapes
 
-
 @pytest.fixture(scope="module")
 def page():
     "A page of a browser"

@@ -10,7 +10,6 @@ from hrda_nb.data.labels import ClassTable
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.hrda import Output
 
-
 class Red(nn.Module):
     "Class = red channel/50; context logits say class 0 everywhere"
 

@@ -18,18 +18,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from .datasets import SegmentationDataset, class_statistics
+from .geometry import Box, fit_size, random_box
 from .labels import UserError
 from hrda_nb.data.transforms import (
-    Box,
     ColorJitter,
-    crop,
-    fit_size,
-    flip,
+    crop_sample,
+    flip_sample,
     gaussian_blur,
     margin_mask,
-    pad,
-    random_box,
-    resize,
+    pad_sample,
+    resize_sample,
     to_float,
     varied_box,
 )
@@ -116,12 +114,14 @@ class _Stream(Dataset):
         size = sample["image"].shape[-2:]
         size = fit_size(size, self.size) if self.size else size
         factor = rng.uniform(*self.scale)
-        return resize(sample, tuple(max(round(n * factor), 1) for n in size))
+        return resize_sample(sample, tuple(max(round(n * factor), 1) for n in size))
 
     def _finished(self, sample: dict, box: Box, rng: np.random.Generator) -> dict:
         "Only what is inside the box becomes float"
-        sample = crop(sample, box)
-        return pad(to_float(flip(sample) if rng.random() < self.flip else sample), self.crop_size)
+        sample = crop_sample(sample, box)
+        return pad_sample(
+            to_float(flip_sample(sample) if rng.random() < self.flip else sample), self.crop_size
+        )
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c021
 def disturb(

@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data.datasets import _files, _upright, read_image
+from ..data.geometry import resize
 from ..data.labels import ClassTable, UserError, cityscapes, synthia
-from ..models.crops import resize
 from ..models.hrda import segment
 
 # %% ../../nbs/21_predict.ipynb #c012

@@ -12,17 +12,10 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from ..data.geometry import Box, crop, resize
 from ..data.labels import UserError
-from hrda_nb.models.crops import (
-    Box,
-    box_mask,
-    context_view,
-    crop,
-    insert,
-    pad_to_multiple,
-    scaled_box,
-)
-from .decoders import attention_decoder, resize
+from .crops import box_mask, context_view, insert, pad_to_multiple
+from .decoders import attention_decoder
 from .decoders import decoder as build_decoder
 from .encoders import Encoder
 from .encoders import encoder as build_encoder
@@ -42,8 +35,9 @@ def fuse(
     factor = 2
     size = (context.shape[-2] * factor, context.shape[-1] * factor)
     if box is not None:
+        box = Box(*box)
         attention = attention * box_mask(attention, box)
-        y, x = corner or (box[0] * factor, box[2] * factor)
+        y, x = corner or (box.y1 * factor, box.x1 * factor)
         detail = insert(detail, size, (y, y + detail.shape[-2], x, x + detail.shape[-1]))
     return resize((1 - attention) * context, size) + resize(attention, size) * detail
 
@@ -161,10 +155,10 @@ class HRDA(nn.Module):
             window_boxes(images.shape[-2:], self.detail_size, self.detail_stride),
             self.decoder.stride,
         )
-        batch = self.window_batch(boxes[0][1], boxes[0][3])
+        batch = self.window_batch(*boxes[0].size)
         found = maps(boxes) if maps else run_windows(self.segment, images, boxes, batch)
         return average_windows(
-            found, [scaled_box(b, cell) for b in boxes], tuple(s // cell for s in images.shape[-2:])
+            found, [b.scaled(cell) for b in boxes], tuple(s // cell for s in images.shape[-2:])
         )
 
     def scale_attention(
@@ -185,6 +179,7 @@ class HRDA(nn.Module):
     ) -> Output:
         "Context, detail, attention and their fusion."
         size = tuple(images.shape[-2:])
+        detail_box = None if detail_box is None else Box(*detail_box)
         images = pad_to_multiple(images, self.multiple, self.encoder.mean)
         features = self.encoder(context_view(images, self.factor))
         context = self.decoder(features)
@@ -192,13 +187,13 @@ class HRDA(nn.Module):
         sharp, box = (
             (None, None)
             if detail_box is None
-            else (self.encoder(crop(images, detail_box)), scaled_box(detail_box, self.multiple))
+            else (self.encoder(crop(images, detail_box)), detail_box.scaled(self.multiple))
         )
         detail = self.detail_windows(images, maps) if sharp is None else self.decoder(sharp)
         corner = (
             None
             if box is None
-            else tuple(v // self.decoder.stride for v in (detail_box[0], detail_box[2]))
+            else tuple(v // self.decoder.stride for v in (detail_box.y1, detail_box.x1))
         )
         return Output(
             fuse(context, detail, attention, box, corner),
@@ -306,10 +301,8 @@ def _window_sums(
     count, total = images.new_zeros(1, 1, *images.shape[-2:]), {}
     for box in boxes:
         if cache:
-            cache.forget_above(box[0])
-        here = lambda inner: cache(
-            [(b[0] + box[0], b[1] + box[0], b[2] + box[2], b[3] + box[2]) for b in inner]
-        )
+            cache.forget_above(box.y1)
+        here = lambda inner: cache([b.moved(box.y1, box.x1) for b in inner])
         out = model(crop(images, box), maps=here) if cache else model(crop(images, box))
         crop(count, box).add_(1)
         for v in views:

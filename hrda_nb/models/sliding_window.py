@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from .crops import Box, crop
+from ..data.geometry import Box, crop
 
 # %% ../../nbs/09_sliding_window.ipynb #c006
 def window_offsets(
@@ -34,7 +34,7 @@ def window_boxes(
         raise ValueError(f"window {window} and stride {stride} must be at least one pixel")
     h, w = min(window[0], size[0]), min(window[1], size[1])
     return [
-        (y, y + h, x, x + w)
+        Box.at(y, x, (h, w))
         for y in window_offsets(size[0], h, stride[0])
         for x in window_offsets(size[1], w, stride[1])
     ]
@@ -89,4 +89,4 @@ class WindowCache:
 
     def forget_above(self, row: int) -> None:  # in pixels
         "Drop windows that begin above `row`: the next context windows no longer need them."
-        self.maps = {b: m for b, m in self.maps.items() if b[0] >= row}
+        self.maps = {b: m for b, m in self.maps.items() if b.y1 >= row}

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..models.crops import Box, crop, resize
+from ..data.geometry import Box, crop, resize
 from ..models.hrda import Output
 
 # %% ../../nbs/12_losses.ipynb #c009

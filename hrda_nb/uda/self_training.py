@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.geometry import Box, crop
 from ..data.labels import UserError
 from ..data.transforms import ColorJitter
-from ..models.crops import Box, context_view, crop, random_box
+from ..models.crops import context_view, random_detail_box
 from hrda_nb.uda.class_mix import (
     class_masks,
     class_mix,
@@ -143,7 +144,7 @@ def draw_detail_box(
 ) -> Box | None:
     "A detail box for all pictures of a forward pass (HRDA, $b_d$)."
     return (
-        random_box(
+        random_detail_box(
             size, network.detail_size, rng, c.box_divisible or network.multiple, c.exact_boxes
         )
         if network.is_hrda

@@ -26,18 +26,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
+from ..data.geometry import Box, crop, resize
 from ..data.labels import IGNORE, ClassTable, UserError
 from ..inference.predict import evaluating, model_device
-from hrda_nb.models.crops import (
-    Box,
-    box_mask,
-    context_view,
-    crop,
-    pad_to_multiple,
-    random_box,
-    resize,
-    scaled_box,
-)
+from ..models.crops import box_mask, context_view, pad_to_multiple, random_detail_box
 from ..models.hrda import Output, fuse
 from ..models.sliding_window import WindowCache, average_windows, window_boxes
 from ..plots import classes_in, colorize, encode, heat, overlay
@@ -151,7 +143,7 @@ def crop_output(
     context, detail = model(context_view(images)).fused, model(crop(images, box)).fused
     attention, size = torch.ones_like(context[:, :1]), tuple(images.shape[-2:])
     return Output(
-        fuse(context, detail, attention, scaled_box(box, cell_size(model))),
+        fuse(context, detail, attention, Box(*box).scaled(cell_size(model))),
         size,
         size,
         [],
@@ -176,7 +168,7 @@ def look_at_crops(
         out = crop_output(model, images[None].to(model_device(model)).float() / 255, box)
         detail, weight = (
             resize(out.detail, (box[1] - box[0], box[3] - box[2])),
-            given_up(out.attention, scaled_box(box, cell_size(model)), out.fused.softmax(1)),
+            given_up(out.attention, Box(*box).scaled(cell_size(model)), out.fused.softmax(1)),
         )
         labels = [
             x[0].max(0).indices.byte().cpu().numpy()
@@ -567,8 +559,8 @@ class CropsView(View):
     def draw_boxes(self, rng: Any) -> None:
         "Boxes as a training step draws them."
         context, detail = self.sizes()
-        self.corner = list(random_box(self.scene.image.shape[:2], context, rng, 1)[::2])
-        self.inner = list(random_box(context, detail, rng, self.cell)[::2])
+        self.corner = list(random_detail_box(self.scene.image.shape[:2], context, rng, 1)[::2])
+        self.inner = list(random_detail_box(context, detail, rng, self.cell)[::2])
         self.refresh()
 
     def labels(self, *boxes: Box) -> CropLabels:
@@ -836,7 +828,7 @@ def detail_windows(
     context, attention = runs.context()
     detail = average_windows(
         runs.cache(window)(boxes),
-        [scaled_box(b, cell) for b in boxes],
+        [Box(*b).scaled(cell) for b in boxes],
         tuple(s // cell for s in padded),
     )
     out = Output(

@@ -26,9 +26,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..data.geometry import resize
 from ..data.labels import IGNORE, ClassTable, UserError
 from ..inference.predict import SCALES
-from ..models.decoders import resize
 from ..models.hrda import Output, fuse
 from ..plots import RIGHT, UNCOUNTED, WRONG, classes_in, encode, error_map, heat
 from .canvas import Canvas, Pictures, Scenes, Seen, View

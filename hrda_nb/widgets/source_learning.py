@@ -20,10 +20,10 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from torch import Tensor, nn
 
 from ..data.datasets import SegmentationDataset, class_statistics
+from ..data.geometry import resize_nearest
 from ..data.labels import IGNORE, ClassTable, UserError
 from ..data.rare_class_sampling import RareClassSampler, RareClassSampling
 from ..data.samples import samples_dir
-from ..data.transforms import nearest
 from ..inference.predict import evaluating, model_device
 from ..models.crops import context_view, pad_to_multiple
 from ..models.encoders import encoder
@@ -351,7 +351,7 @@ def over(
     size: tuple[int, int],  # (H,W) in pixels
 ) -> np.ndarray:  # (H,W)
     "Every cell as the block of pixels that it covers."
-    return nearest(torch.from_numpy(np.ascontiguousarray(cells)), size).numpy()
+    return resize_nearest(torch.from_numpy(np.ascontiguousarray(cells)), size).numpy()
 
 # %% ../../nbs/26f_source_learning.ipynb #c029
 def thing_picture(
