@@ -144,14 +144,14 @@ class _Classes:
         "Class indices of the things."
         return [self.names.index(t) for t in self.things]
 
-# %% ../../nbs/00_labels.ipynb #na1e71f
+# %% ../../nbs/00_labels.ipynb #n3c1ac9
 class ClassTable(_Classes):
     "Names, colours and raw ids of the classes; raises `UserError` when they do not fit together."
 
     def to_index(self, raw: np.ndarray) -> np.ndarray:  # uint8 class indices, 255 to ignore
         "Raw ids of a label file -> class indices; `UserError` names ids that are not in the table."
         raw = np.asarray(raw)
-        index = self._index_of_raw.take(raw, mode="clip")
+        index = self._lut.take(raw, mode="clip")
         unknown = raw[(index == _UNKNOWN) | (raw < 0) | (raw >= _RAW_IDS)]
         if len(unknown):
             raise UserError(
@@ -205,7 +205,7 @@ class ClassTable(_Classes):
         return ClassTable.from_dict(_read_json(path), str(path))
 
     @cached_property
-    def _index_of_raw(self) -> np.ndarray:
+    def _lut(self) -> np.ndarray:  # the lookup table, made once
         return _lookup(self.ids, self.num_classes, self.ignore_index)
 
     __hash__ = None  # it holds an array
