@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Pinhole', 'rays', 'Mesh', 'to_mesh', 'outlines', 'rasterise']
 
-# %% ../../nbs/01c_painter.ipynb #n768a47
+# %% ../../nbs/01c_painter.ipynb #n2e9628
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from ..data.labels import cityscapes
 # isort: split
 from .things import Face, Group
 
-# %% ../../nbs/01c_painter.ipynb #n7c90d4
+# %% ../../nbs/01c_painter.ipynb #n0c11e8
 _Size = tuple[int, int]  # (H,W) pixels
 
 
@@ -50,7 +50,7 @@ class Pinhole:
         tilt = np.array([[1, 0, 0], [0, np.cos(p), np.sin(p)], [0, -np.sin(p), np.cos(p)]])
         return tilt @ turn
 
-# %% ../../nbs/01c_painter.ipynb #n85159d
+# %% ../../nbs/01c_painter.ipynb #n62d192
 def _to_camera(points: np.ndarray, camera: Pinhole) -> np.ndarray:  # (n,3) -> (n,3)
     "World -> camera coordinates: right, up, forward."
     return (points - camera.eye) @ camera.rotation.T
@@ -76,7 +76,7 @@ def rays(camera: Pinhole, size: _Size) -> np.ndarray:  # (H,W,3) float32
     directions = np.stack([u, -v, np.ones_like(u)], -1).astype(np.float32)
     return directions @ camera.rotation.astype(np.float32)
 
-# %% ../../nbs/01c_painter.ipynb #n379dd7
+# %% ../../nbs/01c_painter.ipynb #nacc85c
 _SKY = cityscapes.names.index("sky")
 _NEAR = 0.4  # metres: nothing is painted nearer
 _FAR = 400.0  # metres: or further
@@ -118,7 +118,7 @@ class Mesh:
         depth = np.clip(offset[face] / slope, _NEAR, _FAR)
         return depth, camera.eye.astype(np.float32) + direction * depth[..., None]
 
-# %% ../../nbs/01c_painter.ipynb #n7d7d38
+# %% ../../nbs/01c_painter.ipynb #n1cb69a
 class _Shapes(NamedTuple):
     "Where F faces are and where they look."
 
@@ -148,7 +148,7 @@ def _same_way(a: np.ndarray, b: np.ndarray) -> np.ndarray:  # (F,1)
     "1 where two vectors point to the same side, -1 where they do not."
     return np.where((a * b).sum(1) < 0, -1, 1)[:, None]
 
-# %% ../../nbs/01c_painter.ipynb #n2c38db
+# %% ../../nbs/01c_painter.ipynb #n05f3b0
 def to_mesh(
     groups: list[Group],
     bend: float,  # curvature of the street, 1/metres
@@ -176,7 +176,7 @@ def to_mesh(
         casts=np.array([g.casts for g in groups])[group][order],
     )
 
-# %% ../../nbs/01c_painter.ipynb #n9f0901
+# %% ../../nbs/01c_painter.ipynb #nb5ba81
 def _clip_near(p: np.ndarray) -> np.ndarray:  # (n,3) camera coordinates -> (m,3)
     "Cut a polygon at the plane in front of the lens."
     kept = []
@@ -212,7 +212,7 @@ def outlines(
         if len(clipped) > 2:
             yield i, _to_pixels(clipped, camera, size)
 
-# %% ../../nbs/01c_painter.ipynb #nda6656
+# %% ../../nbs/01c_painter.ipynb #n959eef
 def rasterise(mesh: Mesh, camera: Pinhole, size: _Size) -> np.ndarray:  # (2H,2W) int32
     "The index picture: 0 is sky, i+1 is face i."
     fine = (_FINE * size[0], _FINE * size[1])

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['styles', 'kinds', 'Face', 'paint', 'Style', 'pick', 'Group', 'build_place']
 
-# %% ../../nbs/01b_things.ipynb #n0d97c4
+# %% ../../nbs/01b_things.ipynb #nd495e6
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +20,7 @@ from ..data.registry import Registry
 # isort: split
 from .world import Thing, World
 
-# %% ../../nbs/01b_things.ipynb #n9d4406
+# %% ../../nbs/01b_things.ipynb #n46359e
 _CLASS: dict[str, int] = {name: i for i, name in enumerate(cityscapes.names)}  # name -> 0..18
 
 
@@ -49,7 +49,7 @@ def paint(
     colour = np.asarray(colour, float)
     return [Face(s, index, colour, material, layer, glow) for s in shapes]
 
-# %% ../../nbs/01b_things.ipynb #n0937df
+# %% ../../nbs/01b_things.ipynb #na21fc9
 def _front(x0: float, x1: float, y0: float, y1: float, z: float = 0.0) -> np.ndarray:  # (4,3)
     "A rectangle that is seen from the front."
     return np.array([[x0, y0, z], [x1, y0, z], [x1, y1, z], [x0, y1, z]], float)
@@ -87,7 +87,7 @@ def _prism(
     between = [np.stack([left[i - 1], right[i - 1], right[i], left[i]]) for i in range(len(z))]
     return [left, right, *between]
 
-# %% ../../nbs/01b_things.ipynb #nc5c996
+# %% ../../nbs/01b_things.ipynb #nab3418
 def _disc(
     r: float,  # radius, metres
     x: float = 0.0,
@@ -126,7 +126,7 @@ def _ring(r: float, width: float, z: float, y: float) -> np.ndarray:  # (34,3)
     inner = _disc(r - width, 0, y, z, axis="x", n=16)
     return np.concatenate([outer, outer[:1], inner[:1], inner[::-1]])
 
-# %% ../../nbs/01b_things.ipynb #n0fd65b
+# %% ../../nbs/01b_things.ipynb #ndd4a6f
 def _stroke(a: tuple, b: tuple, width: float) -> np.ndarray:  # (4,3)
     "A line from (x,y) `a` to `b`, seen from the front."
     a = np.array([*a, 0.0])
@@ -148,7 +148,7 @@ def _tube(a: tuple, b: tuple, width: float) -> list[np.ndarray]:
     behind = np.array([[-x, y0, z0], [-x, y1, z1], [x, y1, z1], [x, y0, z0]])
     return [_side_stroke(a, b, width), behind]
 
-# %% ../../nbs/01b_things.ipynb #n24fc12
+# %% ../../nbs/01b_things.ipynb #na2c09a
 _Colours = dict[str, list[tuple[int, int, int]]]  # colour name -> RGB 0..255
 
 
@@ -181,7 +181,7 @@ def _parse_palette(table: str) -> _Colours:
     rows = [line.split() for line in table.strip().splitlines()]
     return {name: [tuple(bytes.fromhex(c)) for c in codes] for name, *codes in rows}
 
-# %% ../../nbs/01b_things.ipynb #nb5e92b
+# %% ../../nbs/01b_things.ipynb #nca734f
 _game_palette = _parse_palette("""
     road       5C5E64
     marking    F6F6F6
@@ -225,7 +225,7 @@ _game_palette = _parse_palette("""
     bonnet     3C4046
 """)
 
-# %% ../../nbs/01b_things.ipynb #n42bdc3
+# %% ../../nbs/01b_things.ipynb #n628b56
 _town_palette = _game_palette | _parse_palette("""
     road       6C6A67
     marking    CECCC4
@@ -260,13 +260,13 @@ _town_palette = _game_palette | _parse_palette("""
     bonnet     222428
 """)
 
-# %% ../../nbs/01b_things.ipynb #n88c417
+# %% ../../nbs/01b_things.ipynb #na464e2
 styles: dict[str, Style] = dict(
     source=Style(_game_palette),
     target=Style(_town_palette, bricks=0.7, window=(1.1, 1.9, 2.2), roof=0.8, crown=1.35),
 )
 
-# %% ../../nbs/01b_things.ipynb #n932cbd
+# %% ../../nbs/01b_things.ipynb #nad32e3
 _KERB = 0.25  # metres
 _HORIZON = 400  # metres: the grass goes on to here
 _SURFACES = ("road", "pavement", "kerb", "terrain", "marking", "rail")
@@ -295,7 +295,7 @@ def _ground(world: World, style: Style, rng: Generator) -> list[Face]:
         faces += _crossing(world, c)
     return faces + _markings(world, c)
 
-# %% ../../nbs/01b_things.ipynb #nc79b2b
+# %% ../../nbs/01b_things.ipynb #nab4d88
 def _crossing(world: World, c: dict[str, np.ndarray]) -> list[Face]:
     "The street that crosses, its pavements, two zebra crossings."
     z = world.crossing
@@ -348,7 +348,7 @@ def _markings(world: World, c: dict[str, np.ndarray]) -> list[Face]:
     faces = paint(lines, "road", c["marking"], material="paint", layer=4)
     return faces + paint(rails, "road", c["rail"], layer=4)
 
-# %% ../../nbs/01b_things.ipynb #nd33691
+# %% ../../nbs/01b_things.ipynb #n927ca0
 kinds = Registry("kind of thing")  # name -> (thing, style, rng) -> faces
 _FLOOR = 3.1  # metres from floor to floor
 _DEPTH = 9.0  # metres: how far a house reaches away from the street
@@ -396,7 +396,7 @@ def _pitched_roof(
     faces += paint([gable(-half), gable(half)], "building", wall, material=material, layer=1)
     return faces + paint(chimney, "building", wall, material=material, layer=2)
 
-# %% ../../nbs/01b_things.ipynb #n3e5e8f
+# %% ../../nbs/01b_things.ipynb #n2db9d5
 def _openings(t: Thing, style: Style, rng: Generator) -> list[Face]:
     "Windows to the street and at one side, doors and shops on the ground floor."
     half = t.length / 2
@@ -439,7 +439,7 @@ def _windows(
                 faces += paint([at(u - 0.04, u + 0.04, v, v + h)], "building", trim, layer=4)
     return faces
 
-# %% ../../nbs/01b_things.ipynb #ne792b9
+# %% ../../nbs/01b_things.ipynb #n935edb
 def _ground_floor(style: Style, rng: Generator, width: float, at: _Wall) -> list[Face]:
     "A door between shop windows under a sign board, or between small windows."
     columns = _columns(style, width)
@@ -459,7 +459,7 @@ def _ground_floor(style: Style, rng: Generator, width: float, at: _Wall) -> list
         faces += paint([at(0.3, width - 0.3, 2.65, 3.25)], "building", board, layer=2)
     return faces
 
-# %% ../../nbs/01b_things.ipynb #n7148a9
+# %% ../../nbs/01b_things.ipynb #n1417c6
 @kinds.register("wall")
 def _garden_wall(t: Thing, style: Style, rng: Generator) -> list[Face]:
     "A wall with a cap; its bricks and plaster are those of houses, only context tells them apart."
@@ -505,7 +505,7 @@ def _hedge(t: Thing, style: Style, rng: Generator) -> list[Face]:
     faces = paint(body, "vegetation", c * 0.85, material="leaves")
     return faces + paint(bushes, "vegetation", c, material="leaves", layer=1)
 
-# %% ../../nbs/01b_things.ipynb #nde0dbe
+# %% ../../nbs/01b_things.ipynb #n7433b7
 @kinds.register("tree")
 def _tree(t: Thing, style: Style, rng: Generator) -> list[Face]:
     "A trunk and a crown of leaf blobs, dark ones below, light ones above."
@@ -523,7 +523,7 @@ def _tree(t: Thing, style: Style, rng: Generator) -> list[Face]:
     bark = pick(style, "trunk", rng)
     return paint([shape * [h / 7, 1, 1]], "vegetation", bark, material="bark") + crown
 
-# %% ../../nbs/01b_things.ipynb #n24f715
+# %% ../../nbs/01b_things.ipynb #nf1f0d4
 _RED = (210, 30, 36)
 _WHITE = (246, 246, 244)
 _BLUE = (30, 84, 176)
@@ -552,7 +552,7 @@ def _bollards(t: Thing, style: Style, rng: Generator) -> list[Face]:
     bands = [_front(-0.07, 0.07, 0.75, 0.85, a - 0.01) for a in z]
     return paint(posts, "pole", c * 0.8) + paint(bands, "pole", _WHITE, layer=1)
 
-# %% ../../nbs/01b_things.ipynb #n6ec453
+# %% ../../nbs/01b_things.ipynb #n71c0d9
 # what is painted over what: shape around the height 0 of the sign, colour
 _SIGNS = dict(
     ban=[
@@ -589,7 +589,7 @@ def _sign(t: Thing, style: Style, rng: Generator) -> list[Face]:
     post = _stroke((0, 0), (0, t.height + 0.3), 0.09)
     return paint([post], "pole", pick(style, "pole", rng)) + board
 
-# %% ../../nbs/01b_things.ipynb #nbe12c1
+# %% ../../nbs/01b_things.ipynb #ndcd5aa
 _LAMPS = [(255, 40, 30), (255, 190, 40), (60, 240, 130)]  # red, yellow, green
 _LONG_ARM = 0.45  # a traffic light of this `length` or more has an arm over the road
 
@@ -618,7 +618,7 @@ def _traffic_light(t: Thing, style: Style, rng: Generator) -> list[Face]:
     faces = paint(posts, "pole", c) + _light_head(0, 2.5, box, on)
     return faces + _light_head(x, 4.9, box, on)
 
-# %% ../../nbs/01b_things.ipynb #n01238b
+# %% ../../nbs/01b_things.ipynb #n29984b
 def _wheels(
     axles: tuple,  # metres along the vehicle
     r: float,  # radius, metres
@@ -657,7 +657,7 @@ def _car_lights(
     plates = [_front(-0.26, 0.26, y - 0.22, y - 0.1, z) for z in ends]
     return faces + paint(plates, label, (240, 238, 220), layer=1)
 
-# %% ../../nbs/01b_things.ipynb #nf592a0
+# %% ../../nbs/01b_things.ipynb #nd3fb63
 class _Body(NamedTuple):
     "The measures of a car, in metres; z runs from its back to its front."
 
@@ -697,7 +697,7 @@ _BODIES = dict(
     van=_Body(4.8, 1.9, 1.95, 0.05),
 )
 
-# %% ../../nbs/01b_things.ipynb #n95365b
+# %% ../../nbs/01b_things.ipynb #nc90407
 def _car_windows(body: _Body) -> list[np.ndarray]:
     "Rear window, windscreen, two windows a side."
     foot, top, screen_top, screen_foot = body.cabin()
@@ -745,7 +745,7 @@ def _car(t: Thing, style: Style, rng: Generator) -> list[Face]:
     faces += _wheels((back + 0.8, front - 0.85), 0.33, w, style, rng, "car")
     return faces + _car_lights(style, rng, w, 0.62, body.length, "car")
 
-# %% ../../nbs/01b_things.ipynb #n2c9e37
+# %% ../../nbs/01b_things.ipynb #n788c1d
 @kinds.register("truck")
 def _truck(t: Thing, style: Style, rng: Generator) -> list[Face]:
     "A cab and a cargo box."
@@ -770,7 +770,7 @@ def _truck(t: Thing, style: Style, rng: Generator) -> list[Face]:
     faces += _wheels((-end + 1, -end + 2.1, end - 1.1), 0.48, 2 * x, style, rng, "truck")
     return faces + _car_lights(style, rng, 2 * x, 0.6, 2 * end, "truck")
 
-# %% ../../nbs/01b_things.ipynb #ne3b011
+# %% ../../nbs/01b_things.ipynb #n73254c
 class _Hull(NamedTuple):
     "The measures of a long box with windows, in metres."
 
@@ -830,7 +830,7 @@ def _tram(t: Thing, style: Style, rng: Generator) -> list[Face]:
     collector = _box(-0.6, 0.6, 3.4, 3.75, -2, 2)
     return _coach(_TRAM, style, rng, c, "train") + paint(collector, "train", c * 0.5)
 
-# %% ../../nbs/01b_things.ipynb #n9c50c3
+# %% ../../nbs/01b_things.ipynb #n3ed0a8
 class _Pose(NamedTuple):
     "A person seen from in front or from behind, in metres."
 
@@ -866,7 +866,7 @@ class _Pose(NamedTuple):
         outline = [left[-1], *right, *left[:-1]]
         return np.array([[x * self.height, self.neck + y * self.height, 0] for x, y in outline])
 
-# %% ../../nbs/01b_things.ipynb #n7bca92
+# %% ../../nbs/01b_things.ipynb #nd3770a
 def _figure(
     style: Style,
     rng: Generator,
@@ -906,7 +906,7 @@ def _seated(t: Thing, faces: list[Face]) -> list[Face]:
     turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
     return [f._replace(points=f.points @ turn, layer=f.layer + 3) for f in faces]
 
-# %% ../../nbs/01b_things.ipynb #n6dd993
+# %% ../../nbs/01b_things.ipynb #n2972da
 _BICYCLE_FRAME = [  # tubes, from (z,y) to (z,y)
     ((-0.55, 0.36), (-0.15, 0.85)),
     ((-0.1, 0.3), (-0.15, 0.9)),
@@ -950,7 +950,7 @@ def _cyclist(t: Thing, style: Style, rng: Generator) -> list[Face]:
     rider = _figure(style, rng, "rider", height=1.62, stride=0.2, foot=0.28)
     return bicycle + _seated(t, rider)
 
-# %% ../../nbs/01b_things.ipynb #n5e3455
+# %% ../../nbs/01b_things.ipynb #n94f27a
 _TANK = [  # side view of tank and seat, (z,y)
     (-0.75, 0.55),
     (-0.7, 0.85),
@@ -993,7 +993,7 @@ def _motorbike(t: Thing, style: Style, rng: Generator) -> list[Face]:
     rider = _figure(style, rng, "rider", height=1.6, stride=0.6, foot=0.22)
     return motorcycle + _seated(t, rider + helmet)
 
-# %% ../../nbs/01b_things.ipynb #na4577f
+# %% ../../nbs/01b_things.ipynb #nbd2745
 def _backdrop(style: Style, rng: Generator) -> list[Face]:
     "Houses and trees that close the view."
     z = World.end + 35
@@ -1022,7 +1022,7 @@ def _bonnet(style: Style, rng: Generator, eye: np.ndarray) -> list[Face]:
     place = np.array([eye[0], eye[1] - 1.3, 0])
     return paint([shape + place], "own car", pick(style, "bonnet", rng), material="metal")
 
-# %% ../../nbs/01b_things.ipynb #n00e2c8
+# %% ../../nbs/01b_things.ipynb #n56cd52
 class Group(NamedTuple):
     "The faces of one thing, where it stands."
 
@@ -1058,7 +1058,7 @@ def _stand(t: Thing, world: World, style: Style) -> Group:
     faces = [f._replace(points=_placed(f.points, t, yaw)) for f in faces]
     return Group(faces, np.hypot(x - world.ego, z), t.kind in _SOLID, casts=True)
 
-# %% ../../nbs/01b_things.ipynb #n4631bf
+# %% ../../nbs/01b_things.ipynb #nce823f
 def build_place(
     world: World,
     style: Style,

@@ -5,14 +5,14 @@
 # %% auto #0
 __all__ = ['Thing', 'World', 'draw_world']
 
-# %% ../../nbs/01a_world.ipynb #n5d2cf6
+# %% ../../nbs/01a_world.ipynb #n4065dd
 from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.random import Generator
 
-# %% ../../nbs/01a_world.ipynb #n0f824c
+# %% ../../nbs/01a_world.ipynb #n476c2d
 class Thing(NamedTuple):
     "Something that stands or moves in the world."
 
@@ -26,7 +26,7 @@ class Thing(NamedTuple):
     side: int = 1  # -1: mirrored, for the left of the road
     view: float = 0.0  # radians: the direction in which the cameras see it
 
-# %% ../../nbs/01a_world.ipynb #n69b580
+# %% ../../nbs/01a_world.ipynb #n1ae3dd
 @dataclass
 class World:
     "One place of the city, before anybody looks at it."
@@ -71,7 +71,7 @@ class World:
         "Does the crossing street, and `margin` metres more, leave no room at `z`?"
         return self.crossing is not None and abs(z - self.crossing) < self.crossing_half + margin
 
-# %% ../../nbs/01a_world.ipynb #na9cd71
+# %% ../../nbs/01a_world.ipynb #n74aee2
 _Side = int  # -1: left of the road, 1: right
 _BOTH: tuple[tuple[_Side, float], ...] = ((-1, np.pi), (1, 0.0))  # side and heading of its traffic
 
@@ -86,7 +86,7 @@ def _choose(rng: Generator, chances: dict[str, float]) -> str:
     names = list(chances)
     return names[rng.choice(len(names), p=list(chances.values()))]
 
-# %% ../../nbs/01a_world.ipynb #nb218c8
+# %% ../../nbs/01a_world.ipynb #n8e5fe8
 def _draw_street(rng: Generator, seed: int) -> World:
     "A street without anything on it."
     lanes = 1 + int(rng.random() < 0.45)
@@ -108,7 +108,7 @@ def _draw_street(rng: Generator, seed: int) -> World:
     world.ego = world.lane(lanes - 1)
     return world
 
-# %% ../../nbs/01a_world.ipynb #nd00838
+# %% ../../nbs/01a_world.ipynb #n09104f
 _LOTS = dict(building=0.52, wall=0.14, fence=0.17, hedge=0.07, park=0.1)  # how often each
 _FLOOR = 3.1  # metres from floor to floor
 
@@ -138,7 +138,7 @@ def _house_height(rng: Generator, floors: list[int]) -> float:  # metres
     "As many floors as one of `floors`, and a base of a metre."
     return rng.choice(floors) * _FLOOR + 1
 
-# %% ../../nbs/01a_world.ipynb #naea65b
+# %% ../../nbs/01a_world.ipynb #n3a1360
 def _fill_lot(world: World, rng: Generator, lot: _Lot) -> list[Thing]:
     "A house at the street, or a low thing and what is seen behind it."
     kind = _choose(rng, _LOTS)
@@ -175,7 +175,7 @@ def _place_lots(world: World, rng: Generator) -> list[Thing]:
             z = gap_end if gap_start <= end < gap_end else end
     return things
 
-# %% ../../nbs/01a_world.ipynb #n7dd850
+# %% ../../nbs/01a_world.ipynb #n28c017
 def _beside(rng: Generator, kind: str, side: _Side, x: float, z: float, **more: float) -> Thing:
     "Something `x` metres from the middle of the road on one side."
     return Thing(kind, side * x, z, _new_seed(rng), side=side, **more)
@@ -198,7 +198,7 @@ def _place_trees(world: World, rng: Generator) -> list[Thing]:
                 things.append(Thing("tree", side * x, z, seed, height=one))
     return things
 
-# %% ../../nbs/01a_world.ipynb #nfc91cf
+# %% ../../nbs/01a_world.ipynb #n1af297
 def _lamps_and_signs(world: World, rng: Generator, side: _Side) -> list[Thing]:
     "Lamps at even distances, signs at uneven ones."
     x = world.half_road + 0.5
@@ -238,7 +238,7 @@ def _place_furniture(world: World, rng: Generator) -> list[Thing]:
         things += _left_on_pavement(world, rng, side)
     return things
 
-# %% ../../nbs/01a_world.ipynb #n3c4260
+# %% ../../nbs/01a_world.ipynb #nc0550c
 def _place_lights(world: World, rng: Generator) -> list[Thing]:
     "Traffic lights before and behind the crossing street, or where only walkers cross."
     if world.crossing:
@@ -256,7 +256,7 @@ def _place_lights(world: World, rng: Generator) -> list[Thing]:
         things.append(_beside(rng, "traffic_light", side, x, behind, length=0))
     return things
 
-# %% ../../nbs/01a_world.ipynb #n770bfd
+# %% ../../nbs/01a_world.ipynb #nc50b22
 _VEHICLES = dict(car=0.55, truck=0.14, bus=0.16, motorbike=0.15)  # what drives, how often
 _PARKED = dict(truck=0.06, car=0.94)
 _LONG = ("truck", "bus")  # these need more room
@@ -288,7 +288,7 @@ def _fill_lane(rng: Generator, x: float, z: float, heading: float) -> list[Thing
         z += rng.uniform(12, 30)
     return things
 
-# %% ../../nbs/01a_world.ipynb #n7bb6c8
+# %% ../../nbs/01a_world.ipynb #n80b715
 def _draw_tram(rng: Generator) -> list[Thing]:
     "Three sections on one of the two tracks, as one tram (one seed)."
     x = rng.choice([-1, 1]) * 0.45 * World.lane_width
@@ -312,7 +312,7 @@ def _place_traffic(world: World, rng: Generator) -> list[Thing]:
         things += _draw_tram(rng)
     return things
 
-# %% ../../nbs/01a_world.ipynb #n8e9627
+# %% ../../nbs/01a_world.ipynb #n81edc2
 def _walker(rng: Generator, x: float, z: float) -> Thing:
     "Somebody on foot."
     return Thing("person", x, z, _new_seed(rng), height=rng.uniform(1.55, 1.88))
@@ -355,7 +355,7 @@ def _place_people(world: World, rng: Generator) -> list[Thing]:
         things += _people_across(world, rng)
     return things
 
-# %% ../../nbs/01a_world.ipynb #nfa601a
+# %% ../../nbs/01a_world.ipynb #n20c3ae
 _HABITS = (
     _place_lots,
     _place_trees,
