@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Light', 'Lens', 'Look', 'Scene', 'draw_scene', 'render']
 
-# %% ../../nbs/01d_camera.ipynb #n9be105
+# %% ../../nbs/01d_camera.ipynb #n84c1f1
 import io
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -21,7 +21,7 @@ from .painter import Mesh, Pinhole, outlines, rasterise, rays, to_mesh
 from .things import Style, build_place, pick, styles
 from .world import World, draw_world
 
-# %% ../../nbs/01d_camera.ipynb #ne84d56
+# %% ../../nbs/01d_camera.ipynb #n29e63f
 _RGB = tuple[float, float, float]
 
 
@@ -63,7 +63,7 @@ class Look:
     grain: float = 0.5  # strength of textures
     bonnet: bool = False  # is the own car in the picture?
 
-# %% ../../nbs/01d_camera.ipynb #nb1feef
+# %% ../../nbs/01d_camera.ipynb #ne67fce
 _LENS = Lens(saturation=0.82, contrast=0.94, vignette=0.25, blur=0.7, noise=3, jpeg=75)
 _OVERCAST_LIGHT = Light(
     sunlight=0.15,
@@ -98,7 +98,7 @@ _MIST_LIGHT = replace(
     clouds=0.9,
 )
 
-# %% ../../nbs/01d_camera.ipynb #n677a2f
+# %% ../../nbs/01d_camera.ipynb #n0fbfc9
 _GAME = Look(styles["source"], Light(), Lens())
 _OVERCAST = Look(styles["target"], _OVERCAST_LIGHT, _LENS, grain=1.0, bonnet=True)
 _EVENING = replace(
@@ -118,7 +118,7 @@ _PINHOLES = {  # height, field of view, pitch: a game's chase camera, a windscre
     "target": (1.3, 60, 1),
 }
 
-# %% ../../nbs/01d_camera.ipynb #n87ea9a
+# %% ../../nbs/01d_camera.ipynb #n8ceee9
 def _draw_look(domain: str, rng: Generator) -> Look:
     "The look of one picture."
     looks, chances = _DOMAINS[domain]
@@ -153,7 +153,7 @@ def _draw_pinhole(domain: str, ego: float, rng: Generator) -> Pinhole:
         ego + rng.uniform(-0.4, 0.4),
     )
 
-# %% ../../nbs/01d_camera.ipynb #n41ea31
+# %% ../../nbs/01d_camera.ipynb #n19800e
 class Scene(NamedTuple):
     "All that a picture needs."
 
@@ -183,7 +183,7 @@ def draw_scene(
     look = _draw_look(domain, rng)
     return Scene(world, look, _draw_pinhole(domain, world.ego, rng), rng)
 
-# %% ../../nbs/01d_camera.ipynb #nd3e15f
+# %% ../../nbs/01d_camera.ipynb #n43aac5
 _GLOW = 1.15  # brightness of what shines by itself
 
 
@@ -195,7 +195,7 @@ def _lit_colours(mesh: Mesh, light: Light) -> np.ndarray:  # (F,3)
     received = brightness[:, None] * np.array(light.tint) * (1 - glow)
     return mesh.colour * (received + _GLOW * glow)
 
-# %% ../../nbs/01d_camera.ipynb #ne0fc43
+# %% ../../nbs/01d_camera.ipynb #n777547
 _BLUR_WIDTH = 1024  # blurs are given in pixels of a picture of this width
 
 
@@ -217,7 +217,7 @@ def _shadows(
             draw.polygon(outline.ravel().tolist(), fill=255)
     return np.asarray(_blurred(image, light.shadow_blur), np.float32) / 255
 
-# %% ../../nbs/01d_camera.ipynb #n39343f
+# %% ../../nbs/01d_camera.ipynb #nd66da4
 class _Material(NamedTuple):
     "How the brightness of a surface varies."
 
@@ -261,7 +261,7 @@ _PATTERNS = dict(
     tiles=_Pattern(0.3, 0.22, 0.05, 0.5),
 )
 
-# %% ../../nbs/01d_camera.ipynb #n9f6896
+# %% ../../nbs/01d_camera.ipynb #n4c8e1a
 def _stones(
     pattern: _Pattern,
     u: np.ndarray,  # metres along the surface
@@ -275,10 +275,10 @@ def _stones(
     tone = (np.floor(u / w) * 7 + row * 13) % 11 / 11 - 0.5  # each stone has its own
     in_joint = (u % w < joint) | (v % h < joint)
     sharp = np.clip(1.5 - pixel / joint / 2.5, 0, 1)
-    mean = 0.3 * (joint / w + joint / h)
-    return 1 + sharp * (0.16 * tone - 0.3 * in_joint) - (1 - sharp) * mean
+    mean = joint / w + joint / h  # fraction of the surface, nearly
+    return 1 + sharp * (0.16 * tone - 0.3 * in_joint) - (1 - sharp) * 0.3 * mean
 
-# %% ../../nbs/01d_camera.ipynb #n2bb738
+# %% ../../nbs/01d_camera.ipynb #ndb1d82
 _TILE = 256  # texels: side of a square of noise that repeats
 
 
@@ -340,7 +340,7 @@ def _texture(
             brightness[at] *= _stones(stones, surface.u[at], surface.v[at], surface.pixel[at])
     return brightness
 
-# %% ../../nbs/01d_camera.ipynb #nafb294
+# %% ../../nbs/01d_camera.ipynb #nee46d9
 def _hazy(colour: np.ndarray, depth: np.ndarray, light: Light) -> np.ndarray:  # (H,W,3)
     "A picture through the air; `depth` (H,W) is in metres."
     air = np.array(light.haze_colour, np.float32)
@@ -370,7 +370,7 @@ def _sky(look: Look, camera: Pinhole, size: tuple[int, int], rng: Generator) -> 
     bright = white * (0.9 + 0.1 * np.clip(cloud, -1, 1))[..., None]
     return (clear + (bright - clear) * cover[..., None]) * np.array(light.tint)
 
-# %% ../../nbs/01d_camera.ipynb #n6be94d
+# %% ../../nbs/01d_camera.ipynb #nd7d63b
 _GROUND = [cityscapes.names.index(n) for n in ("road", "sidewalk", "terrain")]
 
 
@@ -400,7 +400,7 @@ def _compose(
     picture = _hazy(picture, depth, light)
     return picture + (_sky(scene.look, camera, size, scene.rng) - picture) * open_sky
 
-# %% ../../nbs/01d_camera.ipynb #n7a3ab9
+# %% ../../nbs/01d_camera.ipynb #n01685a
 def _to_image(picture: np.ndarray) -> Image.Image:
     "Any (H,W,3) array as an image of 8 bits."
     return Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
