@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -74,24 +75,16 @@ def label_problem(
     )
 
 # %% ../../nbs/03c_datasets.ipynb #s012
+@dataclass(eq=False, repr=False)
 class SegmentationDataset(Dataset):
     "Pictures and, if there are any, their labels; `ds[i]` reads one pair."
 
-    def __init__(
-        self,
-        root: Path,
-        image_paths: list[Path],
-        label_paths: list[Path] | None,  # None: without labels
-        names: list[str],  # one a picture
-        classes: ClassTable | None,  # None: not known; possible without labels only
-        layout: Layout,
-    ):
-        self.root = root
-        self.image_paths = image_paths
-        self.label_paths = label_paths
-        self.names = names
-        self.classes = classes
-        self.layout = layout
+    root: Path
+    image_paths: list[Path]
+    label_paths: list[Path] | None  # None: without labels
+    names: list[str]  # one a picture
+    classes: ClassTable | None  # None: not known; possible without labels only
+    layout: Layout
 
     @property
     def has_labels(self) -> bool:
@@ -123,7 +116,7 @@ class SegmentationDataset(Dataset):
             _check_size(sample, self.label_paths[i])
         return sample
 
-
+# %% ../../nbs/03c_datasets.ipynb #nb4be6d
 def _check_size(sample: dict, path: Path) -> None:
     "Complain where a label has another size than its picture."
     h, w = sample["label"].shape
@@ -269,7 +262,7 @@ def _cached_counts(ds: SegmentationDataset) -> dict[str, dict[int, int]]:
             }
     return {}
 
-# %% ../../nbs/03c_datasets.ipynb #s030
+# %% ../../nbs/03c_datasets.ipynb #ne1ca85
 def save_counts(
     ds: SegmentationDataset,
     counts: dict[str, dict[int, int]],  # name -> class index -> pixels, of every picture
@@ -285,7 +278,7 @@ def save_counts(
             continue
     return None
 
-
+# %% ../../nbs/03c_datasets.ipynb #s030
 def _count(label: Tensor) -> dict[int, int]:  # class index -> pixels, without the ignored ones
     counts = class_counts(label)[:IGNORE].tolist()
     return {c: n for c, n in enumerate(counts) if n}

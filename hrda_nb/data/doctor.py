@@ -85,7 +85,7 @@ def _class_of(classes: ClassTable, raw: int) -> int | None:
     c = int(classes._lut[raw]) if 0 <= raw < 65536 else -1
     return None if c < 0 else c
 
-
+# %% ../../nbs/03d_doctor.ipynb #ncc16af
 def _label_facts(
     path: Path, layout: Layout, classes: ClassTable | None, image: Tensor | None
 ) -> _LabelFacts:
@@ -124,7 +124,7 @@ class Finding:
         files = f" ({_shorten(self.files, 4)})" if self.files else ""
         return f"{self.level}: {self.where}: {self.what}{files}"
 
-
+# %% ../../nbs/03d_doctor.ipynb #n65af3d
 @dataclass
 class _PairFacts:
     "A picture and its label."

@@ -49,7 +49,7 @@ def write_atomically(
         os.replace(part, path)
         _sync_folder(path.parent)
     except (OSError, RuntimeError) as e:  # torch reports a full disk as RuntimeError
-        kept = "" if is_new else "; the file of before is untouched"
+        kept = "" if is_new else "; the old file is untouched"
         advice = f"make room or choose another place{kept}"
         raise UserError(f"{path}: cannot be written ({error_reason(e)}); {advice}") from e
     finally:

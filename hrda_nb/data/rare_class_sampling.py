@@ -53,7 +53,7 @@ class RareClassSampling:
     min_crop_ratio: float = 2.0  # the crop shows more than `min_pixels * min_crop_ratio` of them
     redraws: int = 10  # of a crop that does not; the last one is taken as it comes
 
-
+# %% ../../nbs/04_rare_class_sampling.ipynb #n0c0337
 class RareClassSampler:
     "Draws a class and a picture that shows it; raises `UserError` if nothing is labelled."
 
@@ -127,12 +127,18 @@ class _Stream(Dataset):
         factor = rng.uniform(*self.scale)
         return resize_sample(sample, tuple(max(round(side * factor), 1) for side in size))
 
-    def _finished(self, sample: dict, box: Box, rng: np.random.Generator) -> dict:
-        "Crop, flip, pad; only what is inside the box becomes float."
-        sample = crop_sample(sample, box)
-        if rng.random() < self.flip:
-            sample = flip_sample(sample)
-        return pad_sample(to_float(sample), self.crop_size)
+# %% ../../nbs/04_rare_class_sampling.ipynb #n027968
+def _finished(
+    sample: dict,  # of a whole picture
+    box: Box,  # what is kept of it
+    crop_size: tuple[int, int],  # (h,w) to fill up to
+    is_flipped: bool,
+) -> dict:
+    "Crop, flip, pad; only what is inside the box becomes float."
+    sample = crop_sample(sample, box)
+    if is_flipped:
+        sample = flip_sample(sample)
+    return pad_sample(to_float(sample), crop_size)
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c021
 _JITTERED, _BLURRED = 0.8, 0.5  # probabilities of the strong augmentation of DACS
@@ -149,19 +155,18 @@ def _strongly_augmented(
     return gaussian_blur(image, rng.uniform(*_SIGMA)) if rng.random() < _BLURRED else image
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c022
-def _rare_class_box(
+def _source_box(
     label: Tensor,  # (H,W) of the whole picture
-    c: int,  # class that the crop has to show
+    c: int | None,  # class that the crop has to show; None: any
     crop_size: tuple[int, int],  # (h,w) in pixels
     rng: np.random.Generator,
-    rcs: RareClassSampling,
+    rcs: RareClassSampling | None,  # None only where `c` is
     max_ratio: float | None,  # see `varied_box`
 ) -> Box:
     "A varied box, drawn again until it shows enough of the class."
-    enough = rcs.min_pixels * rcs.min_crop_ratio
-    for _ in range(rcs.redraws):
+    for _ in range(rcs.redraws if c is not None else 0):
         box = varied_box(label, crop_size, rng, max_ratio)
-        if (crop(label, box) == c).sum() > enough:
+        if (crop(label, box) == c).sum() > rcs.min_pixels * rcs.min_crop_ratio:
             return box
     return varied_box(label, crop_size, rng, max_ratio)
 
@@ -196,21 +201,13 @@ class SourceStream(_Stream):
     def __getitem__(self, i: int) -> dict:  # image (3,h,w) float in [0,1], label (h,w) int64, name
         "Sample number `i`."
         rng = self._rng(i)
-        c, k = self._draw(rng)
+        c, k = self.sampler.draw(rng) if self.sampler else (None, int(rng.integers(len(self.ds))))
         sample = self._resized(self.ds[k], rng)
-        sample = self._finished(sample, self._box(sample["label"], c, rng), rng)
+        box = _source_box(sample["label"], c, self.crop_size, rng, self.rcs, self.max_ratio)
+        sample = _finished(sample, box, self.crop_size, rng.random() < self.flip)
         if self.augment:
             sample["image"] = _strongly_augmented(sample["image"], rng)
         return sample
-
-    def _draw(self, rng: np.random.Generator) -> tuple[int | None, int]:
-        "Class that the crop has to show, None for any, and index of the picture."
-        return self.sampler.draw(rng) if self.sampler else (None, int(rng.integers(len(self.ds))))
-
-    def _box(self, label: Tensor, c: int | None, rng: np.random.Generator) -> Box:
-        if c is None:
-            return varied_box(label, self.crop_size, rng, self.max_ratio)
-        return _rare_class_box(label, c, self.crop_size, rng, self.rcs, self.max_ratio)
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c027
 class TargetStream(_Stream):
@@ -236,7 +233,7 @@ class TargetStream(_Stream):
         valid = margin_mask(image.shape[-2:], self.margins)
         sample = self._resized(dict(image=image, valid=valid, name=self.ds.names[k]), rng)
         box = random_box(sample["image"].shape[-2:], self.crop_size, rng)
-        return self._finished(sample, box, rng)
+        return _finished(sample, box, self.crop_size, rng.random() < self.flip)
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c037
 @dataclass(frozen=True)

@@ -155,6 +155,27 @@ def _hsv_to_rgb(hsv: _HSV) -> Tensor:  # (...,3,H,W)
     k = (n + 6 * h) % 6
     return (v - v * s).lerp(v, 1 - torch.minimum(k, 4 - k).clamp(0, 1))
 
+# %% ../../nbs/02b_transforms.ipynb #ndd4227
+def _brightened(image: Tensor, factor: float) -> Tensor:
+    return (image + (factor - 1)).clamp(0, 1)
+
+
+def _contrasted(image: Tensor, factor: float) -> Tensor:
+    return (image * factor).clamp(0, 1)
+
+
+def _saturated(image: Tensor, factor: float) -> Tensor:
+    hsv = _rgb_to_hsv(image)
+    return _hsv_to_rgb(hsv._replace(saturation=(hsv.saturation * factor).clamp(0, 1)))
+
+
+def _hue_turned(image: Tensor, turns: float) -> Tensor:
+    hsv = _rgb_to_hsv(image)
+    return _hsv_to_rgb(hsv._replace(hue=hsv.hue + turns))
+
+
+_PARTS = _brightened, _contrasted, _saturated, _hue_turned
+
 # %% ../../nbs/02b_transforms.ipynb #c040
 @dataclass(frozen=True)
 class ColorJitter:
@@ -182,24 +203,10 @@ class ColorJitter:
         image: Tensor,  # (...,3,H,W) in [0,1]
     ) -> Tensor:  # the same shape and range
         "All four parts in their order."
-        parts = self._brighten, self._stretch, self._saturate, self._turn
+        factors = self.brightness, self.contrast, self.saturation, self.hue
         for i in self.order:
-            image = parts[i](image)
+            image = _PARTS[i](image, factors[i])
         return image
-
-    def _brighten(self, image: Tensor) -> Tensor:
-        return (image + (self.brightness - 1)).clamp(0, 1)
-
-    def _stretch(self, image: Tensor) -> Tensor:
-        return (image * self.contrast).clamp(0, 1)
-
-    def _saturate(self, image: Tensor) -> Tensor:
-        hsv = _rgb_to_hsv(image)
-        return _hsv_to_rgb(hsv._replace(saturation=(hsv.saturation * self.saturation).clamp(0, 1)))
-
-    def _turn(self, image: Tensor) -> Tensor:
-        hsv = _rgb_to_hsv(image)
-        return _hsv_to_rgb(hsv._replace(hue=hsv.hue + self.hue))
 
 # %% ../../nbs/02b_transforms.ipynb #c046
 _REACH = 6  # taps beyond so many sigmas are below the rounding of a float
@@ -220,7 +227,7 @@ def _gaussian(sigma: float, side: int) -> Tensor:  # (k,) float64, sums to 1
     g = torch.exp(-0.5 * (x / sigma) ** 2)
     return g / g.sum()
 
-
+# %% ../../nbs/02b_transforms.ipynb #na8ad6c
 def _weighted(
     x: Tensor,
     weights: Tensor,  # (k,) symmetric, k odd
