@@ -408,7 +408,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'hrda_nb.data.samples._plan': ('samples.html#_plan', 'hrda_nb/data/samples.py'),
                                       'hrda_nb.data.samples._readme': ('samples.html#_readme', 'hrda_nb/data/samples.py'),
                                       'hrda_nb.data.samples._write_pair': ('samples.html#_write_pair', 'hrda_nb/data/samples.py'),
-                                      'hrda_nb.data.samples._write_whole': ('samples.html#_write_whole', 'hrda_nb/data/samples.py'),
                                       'hrda_nb.data.samples.samples_dir': ('samples.html#samples_dir', 'hrda_nb/data/samples.py'),
                                       'hrda_nb.data.samples.write_samples': ('samples.html#write_samples', 'hrda_nb/data/samples.py')},
             'hrda_nb.data.transforms': { 'hrda_nb.data.transforms.ColorJitter': ( 'transforms.html#colorjitter',
