@@ -1,0 +1,113 @@
+"""The uda room against recorded values of the published code: losses, labels, weights, whole steps.
+
+The set that travels with the project is a cut; `HRDA_REFERENCE` names the folder of all of it."""
+
+import copy
+
+import numpy as np
+import torch
+from reference import det_fill, fixture, fixture_json, synth_label, synth_u8, to_unit
+
+from hrda_nb.models.hrda import build_model
+from hrda_nb.uda.decisions import Decisions
+from hrda_nb.uda.self_training import SelfTraining, SelfTrainingConfig
+
+
+def published_name(name):
+    "Our parameter names -> theirs"
+    return name.replace("encoder.body.", "backbone.").replace("decoder.", "decode_head.")
+
+
+def daformer(seed):
+    "The network of the recorded steps"
+    model = build_model("daformer", encoder="mit_tiny", channels=32, dropout=0.0).double()
+    for m in model.modules():
+        if type(m).__name__ == "DropPath":
+            m.drop_prob = 0.0
+    return det_fill(model, seed, rename=published_name)
+
+
+def pictures(seed):
+    return torch.cat([to_unit(synth_u8(128, 128, seed + i), torch.float64) for i in range(2)])
+
+
+def labels(seed):
+    y = torch.stack([torch.from_numpy(synth_label(128, 128, seed + i)) for i in range(2)])
+    y[:, 32:96, 32:112] = 13
+    y[:, :64, :64] = 11
+    return y
+
+
+def adamw(model):
+    "The optimiser of the recording: head, norms of the encoder, the rest of it"
+    encoder = [n for n, _ in model.named_parameters() if n.startswith("encoder")]
+    norms = [n for n in encoder if "norm" in n]
+    named = dict(model.named_parameters())
+    return torch.optim.AdamW(
+        [
+            dict(params=[p for n, p in named.items() if n not in encoder], weight_decay=0.01),
+            dict(params=[named[n] for n in norms], weight_decay=0.0),
+            dict(params=[named[n] for n in encoder if n not in norms], weight_decay=0.01),
+        ]
+    )
+
+
+def same(got, want, tolerance):
+    torch.testing.assert_close(got, want, rtol=0, atol=tolerance)
+
+
+def test_four_steps_of_daformer():
+    """Losses, weights, mixed labels; then parameters and BatchNorm averages of student and teacher.
+    The change in four steps is small, so it is the change that has to agree. NumPy's seeds were
+    recorded with the steps, and the masks that we draw with them are the recorded ones."""
+    recorded = fixture("step_daformer")
+    model = daformer(0)
+    config = SelfTrainingConfig(ignore_top=5, ignore_bottom=20)
+    step = SelfTraining(model, daformer(2).encoder, config)
+    det_fill(step.teacher, 1, rename=published_name)  # its averages stay, the rest is overwritten
+    teacher = {**step.teacher.state_dict(), **dict(model.named_parameters())}
+    start = {
+        "model": copy.deepcopy(model.state_dict()),
+        "ema_model": {k: v.detach().clone() for k, v in teacher.items()},
+    }
+    optimizer = adamw(model)
+    for t, expected in enumerate(fixture_json("step_daformer")["daformer"]["f64"]):
+        rates = ("lr_head", "lr_backbone", "lr_backbone")
+        for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            group["lr"] = expected[rate]
+        step.rng = np.random.RandomState(300 + t)
+        optimizer.zero_grad()
+        source = dict(image=pictures(200 + 10 * t), label=labels(200 + 10 * t))
+        report = step.run(source, dict(image=pictures(205 + 10 * t)), Decisions())
+        optimizer.step()
+        compare_step(report, expected, recorded, t)
+    assert compare_states(dict(model=model, ema_model=step.teacher), start, recorded) == 36
+
+
+def compare_step(report, expected, recorded, t):
+    assert torch.equal(report.decisions.mix_masks, recorded[f"it{t}.mix_masks"].bool())
+    assert torch.equal(report.mixture.label, recorded[f"it{t}.mixed_lbl"][:, 0].long())
+    weight = recorded[f"it{t}.pseudo_weight"].double()
+    same(report.mixture.weight[:, 64, 64].double(), weight, 1e-7)
+    names = dict(
+        source="decode.loss_seg",
+        feature_distance="src.loss_imnet_feat_dist",
+        mixed="mix.decode.loss_seg",
+    )
+    for ours, theirs in names.items():
+        assert abs(report.losses[ours].item() - expected[theirs]) <= 1e-6 * expected[theirs], ours
+
+
+def compare_states(networks, start, recorded):
+    "How many tensors agree: to the rounding of float32, or to a millionth of the change"
+    compared = 0
+    for name, network in networks.items():
+        for k, v in network.state_dict().items():
+            wanted = recorded.get(f"final.{name}.{published_name(k)}")
+            if wanted is None or not v.is_floating_point():
+                continue
+            rounding = 2**-24 * wanted.double().abs()
+            change = (wanted.double() - start[name][k]).abs().max()
+            assert ((v - wanted).abs() <= rounding + 1e-6 * change).all(), k
+            compared += 1
+    return compared
