@@ -40,6 +40,7 @@ from hrda_nb.uda.ema_teacher import (
 )
 from .feature_distance import FeatureDistance
 from .losses import StudentPass, additional_losses, label_weights, segmentation_losses
+from .masked_consistency import MaskedConsistency
 from .pseudo_labels import PseudoLabels, Weighting, weightings, without_margins
 
 # %% ../../nbs/19_self_training.ipynb #c007
@@ -90,6 +91,11 @@ class SelfTrainingConfig:
     feature_distance_of: Literal["context", "both"] = "context"
     things: tuple[int, ...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)  # classes that ImageNet knows
     thing_ratio: float = 0.75  # r: fraction of a feature cell that its class must fill
+    # --- masked consistency (MIC); published: weight 1, blocks of 64 for crops of 1024, 32 for 512
+    masked_weight: float = 0.0  # of the loss on masked target pictures; 0: off
+    mask_ratio: float = 0.7  # r: probability that a block is hidden
+    mask_block: int = 64  # b: side of a block in pixels
+    mask_augment: bool = True  # jitter and blur, drawn as for mixing; False: neither
     # --- computing
     one_backward: bool = False  # True: one backward of all losses; needs the memory of all passes
     # Precision of the forward passes; losses stay float32.
@@ -142,6 +148,7 @@ def forward_precision(
 
 # %% ../../nbs/19_self_training.ipynb #m3
 additional_losses["feature_distance"] = FeatureDistance.for_step
+additional_losses["masked_consistency"] = MaskedConsistency.for_step
 
 # %% ../../nbs/19_self_training.ipynb #c014
 class TrainingStep:
