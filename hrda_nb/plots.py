@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['RIGHT', 'WRONG', 'UNCOUNTED', 'PANELS', 'Drawing', 'LOSSES', 'colorize', 'heat', 'overlay', 'error_map', 'panels',
-           'to_image', 'encode', 'save', 'show', 'Plot', 'classes_in', 'legend', 'prediction_grid', 'legend_image',
-           'grid_image', 'curves', 'iou_bars', 'colour_distance', 'safe_palette']
+           'to_image', 'encode', 'save', 'show', 'Plot', 'classes_in', 'legend_image', 'grid_image', 'curves',
+           'iou_bars', 'safe_palette']
 
 # %% ../nbs/22_plots.ipynb #c003
 import base64
@@ -14,16 +14,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from .data.files import write_atomically
 from .data.labels import IGNORE, ClassTable, UserError
 from .inference.predict import Prediction, as_rgb
 
@@ -41,30 +42,35 @@ def colorize(
 
 
 @cache
-def _viridis() -> np.ndarray:
-    return (matplotlib.colormaps["viridis"](np.arange(256))[:, :3] * 255).round().astype(np.uint8)
+def _viridis() -> np.ndarray:  # (256,3) uint8
+    rgb = matplotlib.colormaps["viridis"](np.arange(256))[:, :3]
+    return (rgb * 255).round().astype(np.uint8)
 
 
 def heat(
     values: Tensor | np.ndarray,  # (H,W) in [0,1]; outside is cut off
 ) -> np.ndarray:  # (H,W,3) uint8
     "Values as colours: dark = 0, bright = 1."
-    return np.take(_viridis(), (_array(values).clip(0, 1) * 255).astype(np.uint8), axis=0)
+    index = (_array(values).clip(0, 1) * 255).astype(np.uint8)
+    return np.take(_viridis(), index, axis=0)
 
 # %% ../nbs/22_plots.ipynb #c009
 def overlay(
     image: np.ndarray,  # (H,W,3) uint8, or anything that `as_rgb` reads
     label: Tensor | np.ndarray,  # (H,W) class indices; ignored pixels show the picture
     classes: ClassTable,
-    alpha: float = 0.5,  # weight of the colours
+    alpha: float = 0.5,  # weight of the colours, in [0,1]
 ) -> np.ndarray:  # (H,W,3) uint8
     "The label's colours laid over the picture."
-    image, label = as_rgb(image), _array(label)
-    mixed = ((1 - alpha) * image + alpha * colorize(label, classes)).round().astype(np.uint8)
-    return np.where((label == IGNORE)[..., None], image, mixed)
+    image = as_rgb(image)
+    label = _array(label)
+    mixed = (1 - alpha) * image + alpha * colorize(label, classes)
+    return np.where((label == IGNORE)[..., None], image, mixed.round().astype(np.uint8))
 
 # %% ../nbs/22_plots.ipynb #c012
-RIGHT, WRONG, UNCOUNTED = (245, 245, 245), (200, 20, 30), (165, 165, 165)
+RIGHT = (245, 245, 245)
+WRONG = (200, 20, 30)
+UNCOUNTED = (165, 165, 165)
 
 
 def error_map(
@@ -72,22 +78,16 @@ def error_map(
     truth: Tensor | np.ndarray,  # (H,W) class indices or 255
 ) -> np.ndarray:  # (H,W,3) uint8: white right, red wrong, grey ignored
     "Where a prediction is wrong."
-    label, truth = _array(label), _array(truth)
+    label = _array(label)
+    truth = _array(truth)
     if label.shape != truth.shape:
         raise UserError(f"prediction {label.shape} and truth {truth.shape} differ in size")
     kind = np.where(truth == IGNORE, 2, label != truth)
     return np.take(np.array([RIGHT, WRONG, UNCOUNTED], np.uint8), kind, axis=0)
 
 # %% ../nbs/22_plots.ipynb #c015
-PANELS = (
-    "picture",
-    "truth",
-    "context",
-    "detail",
-    "attention",
-    "fused",
-    "error",
-)  # from left to right
+# from left to right
+PANELS = ("picture", "truth", "context", "detail", "attention", "fused", "error")
 
 
 def panels(
@@ -100,18 +100,21 @@ def panels(
     "What there is to see of one prediction, by title, in the order of `PANELS`."
     image = as_rgb(image)
     step = max(1, image.shape[1] // width) if width else 1
-    thin = lambda x: _array(x)[::step, ::step]
-    labels = dict(
-        truth=truth, context=prediction.context, detail=prediction.detail, fused=prediction.labels
-    )
-    made = {"picture": thin(image)} | {
-        t: colorize(thin(l), classes) for t, l in labels.items() if l is not None
-    }
+
+    def thin(values: Tensor | np.ndarray) -> np.ndarray:
+        return _array(values)[::step, ::step]
+
+    made = {"picture": thin(image), "fused": colorize(thin(prediction.labels), classes)}
+    if prediction.context is not None:
+        made["context"] = colorize(thin(prediction.context), classes)
+    if prediction.detail is not None:
+        made["detail"] = colorize(thin(prediction.detail), classes)
     if prediction.attention is not None:
         made["attention"] = heat(thin(prediction.attention))
     if truth is not None:
+        made["truth"] = colorize(thin(truth), classes)
         made["error"] = error_map(thin(prediction.labels), thin(truth))
-    return {t: made[t] for t in PANELS if t in made}
+    return {title: made[title] for title in PANELS if title in made}
 
 # %% ../nbs/22_plots.ipynb #c018
 Drawing = Figure | Image.Image | np.ndarray  # whatever can be shown or saved here
@@ -134,109 +137,90 @@ def encode(
     quality: int = 80,  # of a JPEG, 1..95
 ) -> bytes:
     "A drawing as the bytes of a small file: what `widgets.Image` takes."
+    options = dict(quality=quality) if format == "jpeg" else dict(optimize=True)
     buffer = io.BytesIO()
-    to_image(drawing).save(
-        buffer,
-        format=format,
-        **(dict(quality=quality) if format == "jpeg" else dict(optimize=True)),
-    )
+    to_image(drawing).save(buffer, format=format, **options)
     return buffer.getvalue()
 
 # %% ../nbs/22_plots.ipynb #c019
-def save(drawing: Drawing, path: str | Path):
-    "Write a drawing to a .jpg or .png file."
+_FORMATS = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}
+
+
+def save(
+    drawing: Drawing,
+    path: str | Path,  # .jpg or .png; its folder is made if need be
+) -> None:
+    "Write a drawing to a file. Raises `UserError` for other formats."
     path = Path(path)
-    format = {".jpg": "jpeg", ".jpeg": "jpeg", ".png": "png"}.get(path.suffix.lower())
+    format = _FORMATS.get(path.suffix.lower())
     if format is None:
         raise UserError(f"{path}: pictures are saved as .jpg or .png")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode(drawing, format))
+    picture = encode(drawing, format)
+    write_atomically(path, lambda part: part.write_bytes(picture))
 
 
 def show(drawing: Drawing) -> None:
     "Show a drawing in a notebook, as one JPEG."
     from IPython.display import display
 
-    display(
-        {"image/jpeg": base64.b64encode(encode(drawing)).decode(), "text/plain": "<picture>"},
-        raw=True,
-    )
+    jpeg = base64.b64encode(encode(drawing)).decode()
+    display({"image/jpeg": jpeg, "text/plain": "<picture>"}, raw=True)
 
 
 class Plot(Figure):
-    "A figure that belongs to nobody's list and shows itself in notebooks"
+    "A figure that is in nobody's list and shows itself in notebooks."
 
-    def __init__(self, figsize: tuple[float, float], dpi: int = 80, **kw):
-        super().__init__(figsize=figsize, dpi=dpi, layout="constrained", **kw)
+    def __init__(
+        self,
+        figsize: tuple[float, float],  # width and height in inches
+        dpi: int = 80,  # pixels per inch: 80 for a page, 160 for a projector
+        **options,  # of matplotlib's `Figure`
+    ):
+        super().__init__(figsize=figsize, dpi=dpi, layout="constrained", **options)
 
-    def _ipython_display_(self):
+    def _ipython_display_(self) -> None:
         show(self)
 
 # %% ../nbs/22_plots.ipynb #c022
 def classes_in(
     *labels: Tensor | np.ndarray | None,  # (H,W) class indices
-) -> list[int]:  # without 255
+) -> list[int]:  # sorted, without 255
     "The classes that occur in label maps."
-    found = [np.unique(_array(l)) for l in labels if l is not None]
-    return [int(c) for c in np.unique(np.concatenate(found)) if c != IGNORE] if found else []
+    found: set[int] = set()
+    for label in labels:
+        if label is not None:
+            found |= set(np.unique(_array(label)).tolist())
+    return sorted(found - {IGNORE})
 
 
-def legend(
-    classes: ClassTable,
-    present: Iterable[int] | None = None,  # class indices; None: all
-) -> list[Patch]:
-    "Handles for matplotlib's `legend(handles=...)`."
-    present = range(classes.num_classes) if present is None else present
-    return [
-        Patch(facecolor=classes.palette[c] / 255, edgecolor="0.3", lw=0.5, label=classes.names[c])
-        for c in present
-    ]
+class _Entry(NamedTuple):
+    "A class in a legend."
 
-# %% ../nbs/22_plots.ipynb #c023
-def _titled(ax: Axes, panel: np.ndarray, title: str | None, fontsize: float):
-    ax.imshow(panel)
-    ax.set_axis_off()
-    if title:
-        ax.set_title(title, fontsize=fontsize)
+    class_index: int
+    x: int  # left edge in pixels
+    y: int  # top of its line
 
 
-def prediction_grid(
-    rows: Sequence[
-        dict[str, np.ndarray]
-    ],  # `panels` of each picture; the first row's titles head the columns
-    classes: ClassTable,
-    present: Iterable[int] | None = None,  # classes of the legend; None: all
-    width: float = 14,  # of the figure in inches
-    fontsize: float = 11,
-    dpi: int = 80,  # pixels per inch: 80 for a page, 160 for a projector
-) -> Plot:
-    "Pictures down, panels across, the classes below."
-    titles = list(rows[0])
-    heights = [
-        max(p.shape[0] / p.shape[1] for p in row.values()) * width / len(titles) for row in rows
-    ]
-    handles = legend(classes, present)
-    lines = -(-len(handles) // 10)  # at most ten names in a line
-    fig = Plot((width, sum(heights) + 0.03 * fontsize * (lines + 1)), dpi)
-    axes = fig.subplots(len(rows), len(titles), squeeze=False, height_ratios=heights)
-    for i, row in enumerate(rows):
-        for ax, t in zip(axes[i], titles):
-            _titled(ax, row[t], t if i == 0 else None, fontsize) if t in row else ax.set_axis_off()
-    fig.legend(
-        handles=handles,
-        loc="outside lower center",
-        ncols=-(-len(handles) // lines),
-        frameon=False,
-        fontsize=fontsize,
-        handlelength=1,
-        handleheight=1,
-    )
-    return fig
-
-# %% ../nbs/22_plots.ipynb #c026
 @cache
-def _font(size: int):
+def _font(size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.load_default(size)
+
+
+def _legend_layout(
+    classes: ClassTable, width: int, present: Iterable[int], size: int
+) -> list[_Entry]:
+    "Entries from left to right; one that does not fit begins a new line."
+    entries = []
+    x = 0
+    y = 0
+    for c in present:
+        wide = int(1.6 * size + _font(size).getlength(classes.names[c]) + size)
+        if x and x + wide > width:
+            x = 0
+            y += int(1.5 * size)
+        entries.append(_Entry(c, x, y))
+        x += wide
+    return entries
 
 
 def legend_image(
@@ -246,53 +230,50 @@ def legend_image(
     size: int = 14,  # of the letters in pixels
 ) -> Image.Image:  # RGB, as high as its lines need
     "Coloured squares with class names, in as many lines as they need."
-    font, x, y, places = _font(size), 0, 0, []
-    for c in range(classes.num_classes) if present is None else present:
-        w = int(1.6 * size + font.getlength(classes.names[c]) + size)
-        if x and x + w > width:
-            x, y = 0, y + int(1.5 * size)
-        places.append((c, x, y))
-        x += w
-    im = Image.new("RGB", (width, y + int(1.7 * size)), "white")
-    draw = ImageDraw.Draw(im)
-    for c, x, y in places:
-        draw.rectangle(
-            (x + 2, y + 2, x + 2 + size, y + 2 + size),
-            fill=tuple(classes.palette[c].tolist()),
-            outline=(80, 80, 80),
-        )
-        draw.text((x + 1.5 * size, y + 2 + size / 2), classes.names[c], "black", font, anchor="lm")
-    return im
+    shown = range(classes.num_classes) if present is None else present
+    entries = _legend_layout(classes, width, shown, size)
+    bottom = entries[-1].y if entries else 0
+    picture = Image.new("RGB", (width, bottom + int(1.7 * size)), "white")
+    draw = ImageDraw.Draw(picture)
+    for c, x, y in entries:
+        square = (x + 2, y + 2, x + 2 + size, y + 2 + size)
+        draw.rectangle(square, fill=tuple(classes.palette[c].tolist()), outline=(80, 80, 80))
+        middle = (x + 1.5 * size, y + 2 + size / 2)
+        draw.text(middle, classes.names[c], "black", _font(size), anchor="lm")
+    return picture
 
 # %% ../nbs/22_plots.ipynb #c027
+_GAP = 4  # pixels between panels
+_TITLE = 20  # height of a line of titles in pixels
+
+
 def _line(
-    row: dict[str, np.ndarray], width: int, titled: int
-) -> Image.Image:  # panels side by side, `titled`: height of the titles
-    gap, w = 4, width // len(row)
-    heights = [round((w - gap) * p.shape[0] / p.shape[1]) for p in row.values()]
-    line = Image.new("RGB", (width, max(heights) + gap + titled), "white")
+    row: dict[str, np.ndarray],  # title -> (h,w,3) uint8
+    width: int,  # of the line in pixels
+    title_height: int = _TITLE,  # pixels; 0: no titles
+) -> Image.Image:
+    "Panels side by side, their titles above."
+    column = width // len(row)
+    w = column - _GAP
+    heights = [round(w * panel.shape[0] / panel.shape[1]) for panel in row.values()]
+    line = Image.new("RGB", (width, max(heights) + _GAP + title_height), "white")
+    draw = ImageDraw.Draw(line)
     for i, (h, (title, panel)) in enumerate(zip(heights, row.items())):
-        line.paste(
-            Image.fromarray(panel).resize((w - gap, h), Image.Resampling.BOX, reducing_gap=1),
-            (i * w, titled),
-        )
-        if titled:
-            ImageDraw.Draw(line).text(
-                (i * w + (w - gap) / 2, titled / 2),
-                title,
-                "black",
-                _font(round(0.7 * titled)),
-                anchor="mm",
-            )
+        small = Image.fromarray(panel).resize((w, h), Image.Resampling.BOX, reducing_gap=1)
+        line.paste(small, (i * column, title_height))
+        if title_height:
+            middle = (i * column + w / 2, title_height / 2)
+            draw.text(middle, title, "black", _font(round(0.7 * title_height)), anchor="mm")
     return line
 
 
 def _stack(parts: Sequence[Image.Image]) -> Image.Image:
+    "Pictures of one width below each other."
     whole = Image.new("RGB", (parts[0].width, sum(p.height for p in parts)), "white")
     y = 0
-    for p in parts:
-        whole.paste(p, (0, y))
-        y += p.height
+    for part in parts:
+        whole.paste(part, (0, y))
+        y += part.height
     return whole
 
 # %% ../nbs/22_plots.ipynb #c028
@@ -303,26 +284,39 @@ def grid_image(
     width: int = 1400,  # of the result in pixels
     columns: int | None = None,  # panels in a line; None: all of a row
 ) -> Image.Image:
-    "`prediction_grid` with Pillow alone, in milliseconds."
+    "Pictures down, panels across, the classes below."
     lines = []
     for row in rows:
         items = list(row.items())
         n = columns or len(items)
         parts = [dict(items[i : i + n]) for i in range(0, len(items), n)]
-        same = (
-            lines and list(row) == list(rows[0]) and len(parts) == 1
-        )  # titles once above each column
-        lines += [_line(p, width * len(p) // n, 0 if same else 20) for p in parts]
+        # titles once above each column
+        repeats = bool(lines) and len(parts) == 1 and list(row) == list(rows[0])
+        height = 0 if repeats else _TITLE
+        lines += [_line(part, width * len(part) // n, height) for part in parts]
     return _stack([*lines, legend_image(classes, width, present)])
 
 # %% ../nbs/22_plots.ipynb #c033
 LOSSES = ("source", "source_detail", "feature_distance", "mixed", "mixed_detail")
 
 
-def _curve(ax: Axes, steps: pd.Series, values: pd.Series, smooth: int, label: str):
-    (line,) = ax.plot(steps, values.rolling(smooth, 1, center=True).mean(), label=label)
+def _curve(ax: Axes, steps: pd.Series, values: pd.Series, smooth: int) -> None:
+    "A moving average, the values faintly behind it."
+    mean = values.rolling(smooth, 1, center=True).mean()
+    (line,) = ax.plot(steps, mean, label=values.name)
     if smooth > 1:
         ax.plot(steps, values, color=line.get_color(), alpha=0.25, lw=0.7, zorder=0)
+
+
+def _curve_groups(history: pd.DataFrame) -> dict[str, list[str]]:  # title -> columns
+    "What is drawn in one pair of axes; columns without a value are left out."
+    logged = [c for c in history if history[c].notna().any()]
+    groups = {
+        "loss": [c for c in LOSSES if c in logged],
+        "quality q": [c for c in logged if c == "quality"],
+        "learning rate": [c for c in logged if c.startswith("lr")],
+    }
+    return {title: columns for title, columns in groups.items() if columns}
 
 
 def curves(
@@ -330,25 +324,17 @@ def curves(
     smooth: int = 1,  # steps of the moving average
 ) -> Plot:
     "Losses, pseudo-label quality and learning rates over the steps."
-    groups = {
-        "loss": [c for c in LOSSES if c in history],
-        "quality q": [c for c in history if c == "quality"],
-        "learning rate": [c for c in history if c.startswith("lr")],
-    }
-    groups = {
-        title: columns
-        for title, columns in groups.items()
-        if len(columns) and history[columns].notna().any(axis=None)
-    }
+    groups = _curve_groups(history)
     if not groups:
         raise UserError(
-            f"nothing to draw in the columns {', '.join(map(str, history.columns))}: expected {', '.join(LOSSES)}, quality or lr"
+            f"nothing to draw in the columns {', '.join(map(str, history.columns))}: "
+            f"expected {', '.join(LOSSES)}, quality or lr"
         )
     fig = Plot((4 * len(groups), 2.8))
-    for ax, (title, columns) in zip(fig.subplots(1, len(groups), squeeze=False)[0], groups.items()):
+    axes = fig.subplots(1, len(groups), squeeze=False)[0]
+    for ax, (title, columns) in zip(axes, groups.items()):
         for c in columns:
-            if history[c].notna().any():
-                _curve(ax, history["step"], history[c], 1 if c.startswith("lr") else smooth, c)
+            _curve(ax, history["step"], history[c], 1 if c.startswith("lr") else smooth)
         ax.set(title=title, xlabel="step", ylim=(0, 1) if "quality" in columns else None)
         ax.grid(alpha=0.3)
         if len(columns) > 1:
@@ -356,21 +342,26 @@ def curves(
     return fig
 
 # %% ../nbs/22_plots.ipynb #c036
+def _bars(ax: Axes, left: float, width: float, heights: pd.Series) -> None:
+    "Bars beside each other; a dash where there is no value."
+    x = np.arange(len(heights)) + left + width / 2
+    ax.bar(x, heights.fillna(0), width, label=heights.name)
+    for missing in x[heights.isna()]:
+        ax.text(missing, 0, "–", ha="center", va="bottom", fontsize=8)
+
+
 def iou_bars(
     tables: dict[str, pd.DataFrame],  # name -> table of `evaluate`
     view: str = "fused",  # which column
 ) -> Plot:
     "IoU of every class and the means, one colour a table."
-    scores = pd.DataFrame({name: t[view] for name, t in tables.items()}).reindex(
-        next(iter(tables.values())).index
-    )
+    first = next(iter(tables.values()))
+    scores = pd.DataFrame({name: t[view] for name, t in tables.items()}).reindex(first.index)
     fig = Plot((max(5, 0.45 * len(scores) + 1), 3))
-    ax, wide = fig.subplots(), 0.8 / len(tables)
+    ax = fig.subplots()
+    width = 0.8 / len(tables)
     for i, name in enumerate(scores):
-        x = np.arange(len(scores)) + wide * (i + 0.5) - 0.4
-        ax.bar(x, scores[name].fillna(0), wide, label=name)
-        for j in np.flatnonzero(scores[name].isna()):
-            ax.text(x[j], 0, "–", ha="center", va="bottom", fontsize=8)
+        _bars(ax, width * i - 0.4, width, scores[name])
     ax.set_xticks(range(len(scores)), scores.index, rotation=60, ha="right", fontsize=8)
     ax.set(ylabel=f"IoU of {view} (%)", ylim=(0, 100), xlim=(-0.6, len(scores) - 0.4))
     ax.grid(axis="y", alpha=0.3)
@@ -378,9 +369,10 @@ def iou_bars(
     return fig
 
 # %% ../nbs/22_plots.ipynb #c039
+# linear RGB -> linear RGB: usual sight, then without red, green, blue cones
 _VISIONS = np.array(
     [
-        np.eye(3),  # linear RGB -> linear RGB: usual sight, then without red, green, blue cones
+        np.eye(3),
         [
             [0.152286, 1.052583, -0.204868],
             [0.114503, 0.786281, 0.099216],
@@ -398,6 +390,7 @@ _VISIONS = np.array(
         ],
     ]
 )
+# linear RGB -> XYZ (IEC 61966-2-1)
 _XYZ = np.array(
     [
         [0.4124564, 0.3575761, 0.1804375],
@@ -410,41 +403,45 @@ _XYZ = np.array(
 def _lab(
     colours: np.ndarray,  # (N,3) uint8, sRGB
 ) -> np.ndarray:  # (4,N,3): CIELAB as seen by each of `_VISIONS`
+    "Colours where distances are about as large as they look (CIE 1976)."
     c = np.asarray(colours) / 255
     linear = np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4)
     seen = np.einsum("vij,nj->vni", _VISIONS, linear).clip(0, 1)
     xyz = seen @ _XYZ.T / _XYZ.sum(1)  # relative to white
     f = np.where(xyz > (6 / 29) ** 3, np.cbrt(xyz), xyz / (3 * (6 / 29) ** 2) + 4 / 29)
-    return np.stack(
-        [116 * f[..., 1] - 16, 500 * (f[..., 0] - f[..., 1]), 200 * (f[..., 1] - f[..., 2])], -1
-    )
+    fx, fy, fz = np.moveaxis(f, -1, 0)
+    return np.stack([116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)], -1)
 
 
-def colour_distance(
+def _colour_distance(
     a: np.ndarray,  # (N,3) uint8
     b: np.ndarray,  # (M,3) uint8
 ) -> np.ndarray:  # (N,M) CIELAB units; about 2 is just visible
     "How well colours are told apart by those who tell them apart worst."
-    a, b = _lab(a), _lab(b)
-    return np.linalg.norm(a[:, :, None] - b[:, None], axis=-1).min(0)
+    difference = _lab(a)[:, :, None] - _lab(b)[:, None]  # (4,N,M,3)
+    return np.linalg.norm(difference, axis=-1).min(0)
 
 # %% ../nbs/22_plots.ipynb #c040
-def safe_palette(
-    classes: ClassTable,
-) -> ClassTable:  # the same classes in colours that are told apart without red, green or blue cones
-    "A colour-blind safe palette of the same classes."
+def _farthest_colours(count: int) -> np.ndarray:  # (count,3) uint8
+    "Each colour as far as possible from black and from those before it."
     levels = np.arange(0, 256, 51)
     candidates = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(-1, 3)  # 216 colours
-    between, chosen = colour_distance(candidates, candidates), []
-    far = colour_distance(candidates, np.zeros((1, 3)))[:, 0]  # black means ignored
-    for _ in range(classes.num_classes):
-        chosen.append(int(far.argmax()))
-        far = np.minimum(far, between[chosen[-1]])
-    usual, palette = _lab(classes.palette)[0], np.zeros((classes.num_classes, 3), np.uint8)
-    for k in range(classes.num_classes):
-        best = min(
-            chosen, key=lambda i: np.linalg.norm(_lab(candidates[i : i + 1])[0, 0] - usual[k])
-        )
-        palette[k] = candidates[best]
-        chosen.remove(best)
+    between = _colour_distance(candidates, candidates)
+    nearest = _colour_distance(candidates, np.zeros((1, 3)))[:, 0]  # black means ignored
+    chosen = []
+    for _ in range(count):
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, between[chosen[-1]])
+    return candidates[chosen].astype(np.uint8)
+
+
+def safe_palette(
+    classes: ClassTable,
+) -> ClassTable:  # the same classes; only the colours differ
+    "Colours that are told apart without red, green or blue cones."
+    left = list(_farthest_colours(classes.num_classes))
+    palette = np.zeros((classes.num_classes, 3), np.uint8)
+    for k, usual in enumerate(_lab(classes.palette)[0]):
+        distances = np.linalg.norm(_lab(np.array(left))[0] - usual, axis=-1)
+        palette[k] = left.pop(int(distances.argmin()))
     return replace(classes, palette=palette)
