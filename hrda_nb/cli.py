@@ -30,10 +30,9 @@ from .models.weights import export_onnx, import_published, load_checkpoint
 from .training.compare import compare
 from hrda_nb.training.recipes import (
     Recipe,
+    checkpoint_settings,
     find_recipe,
-    picture_settings,
     quick,
-    recipe_from_dict,
     recipes,
 )
 from .training.trainer import open_split, pick_device, train
@@ -122,27 +121,11 @@ class _Loaded(NamedTuple):
     settings: dict[str, Any]  # for whole pictures, arguments of `predict` and `evaluate`
 
 
-def _checkpoint_settings(model: nn.Module, meta: dict) -> dict[str, Any]:
-    """How a checkpoint predicts whole pictures: as its recipe says; an imported one as the papers
-    do, HRDA through windows of two detail crops, the others at half size."""
-    known = meta.get("recipe", {})
-    if not known:
-        return {}
-    if "imported_from" not in known:
-        return picture_settings(recipe_from_dict(known))
-    if not model.is_hrda:
-        return picture_settings(recipes["gta_cityscapes_daformer"])
-    h, w = model.detail_size
-    return picture_settings(recipes["gta_cityscapes_hrda"]) | dict(
-        window=(2 * h, 2 * w), stride=model.detail_size
-    )
-
-
 def _load(checkpoint: Path, device: str) -> _Loaded:
     "A checkpoint on its device, and how it predicts whole pictures."
     model, meta = load_checkpoint(checkpoint)
     model = model.to(pick_device(device)).eval()
-    return _Loaded(model, meta, _checkpoint_settings(model, meta))
+    return _Loaded(model, meta, checkpoint_settings(model, meta))
 
 
 @dataclass
