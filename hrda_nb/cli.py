@@ -99,7 +99,7 @@ class Train:
         )
         print(f"result: {self.out / 'last.safetensors'}")
 
-
+# %% ../nbs/27_cli.ipynb #c009b
 def _read_train(args: list[str]) -> Train | None:  # None: help was asked for
     "`RECIPE FLAGS...`: the flags change the named preset."
     if not args or args[0].startswith("-"):
@@ -127,7 +127,7 @@ def _load(checkpoint: Path, device: str) -> _Loaded:
     model = model.to(pick_device(device)).eval()
     return _Loaded(model, meta, checkpoint_settings(model, meta))
 
-
+# %% ../nbs/27_cli.ipynb #c011b
 @dataclass
 class Evaluate:
     """Score a checkpoint on labelled pictures: IoU of every class and the means, for fused, context
@@ -149,7 +149,7 @@ class Evaluate:
         print(f"IoU on {self.data} ({len(dataset)} pictures), in percent\n")
         print(table.round(1).to_string())
 
-
+# %% ../nbs/27_cli.ipynb #c011c
 @dataclass
 class Predict:
     "Predict pictures of any size with a checkpoint."
@@ -205,7 +205,7 @@ class Prepare:
         layout = "plain" if self.layout == "folder" else self.layout
         return _show(prepare(self.folder, self.classes, layout))
 
-
+# %% ../nbs/27_cli.ipynb #c013b
 @dataclass
 class Doctor:
     "Look for everything that would spoil a training; exit code 1 if something would."
@@ -248,7 +248,7 @@ class Export:
     def __call__(self) -> None:
         print(export_onnx(_load(self.checkpoint, "cpu").model, self.out, self.size))
 
-
+# %% ../nbs/27_cli.ipynb #c015b
 @dataclass
 class Lab:
     "Open JupyterLab on the course, or the classroom pages (of a clone; needs the extra lab)."
@@ -274,7 +274,7 @@ class _Server(NamedTuple):
     command: list[str]
     folder: Path
 
-
+# %% ../nbs/27_cli.ipynb #c015c
 def _server(
     lab: Lab,
     notebooks: Path,  # the clone's nbs
@@ -339,7 +339,7 @@ def read(
         description="Unsupervised domain adaptation for semantic segmentation: DAFormer and HRDA.",
     )
 
-
+# %% ../nbs/27_cli.ipynb #c017b
 CLOSED_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 

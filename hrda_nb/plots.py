@@ -192,7 +192,7 @@ def classes_in(
             found |= set(np.unique(_array(label)).tolist())
     return sorted(found - {IGNORE})
 
-
+# %% ../nbs/22_plots.ipynb #c022b
 class _Entry(NamedTuple):
     "A class in a legend."
 
@@ -222,7 +222,7 @@ def _legend_layout(
         x += wide
     return entries
 
-
+# %% ../nbs/22_plots.ipynb #c022bb
 def legend_image(
     classes: ClassTable,
     width: int,  # pixels
@@ -318,7 +318,7 @@ def _curve_groups(history: pd.DataFrame) -> dict[str, list[str]]:  # title -> co
     }
     return {title: columns for title, columns in groups.items() if columns}
 
-
+# %% ../nbs/22_plots.ipynb #c033b
 def curves(
     history: pd.DataFrame,  # columns `step`, and any of the losses, `quality`, `lr...`
     smooth: int = 1,  # steps of the moving average
@@ -399,7 +399,7 @@ _XYZ = np.array(
     ]
 )
 
-
+# %% ../nbs/22_plots.ipynb #c039b
 def _lab(
     colours: np.ndarray,  # (N,3) uint8, sRGB
 ) -> np.ndarray:  # (4,N,3): CIELAB as seen by each of `_VISIONS`

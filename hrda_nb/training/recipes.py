@@ -221,6 +221,8 @@ _mini = Recipe(
     save_every=250,
     workers=0,
 )
+
+# %% ../../nbs/23_recipes.ipynb #c015b
 _demo = replace(
     _mini,
     source_size=(384, 768),

@@ -128,7 +128,7 @@ def _set_random_state(state: dict[str, Tensor | None], device: torch.device) -> 
     if state["cuda"] is not None:
         torch.cuda.set_rng_state(state["cuda"], device)
 
-
+# %% ../../nbs/25a_state.ipynb #c015b
 def _own_state(run: Run) -> dict[str, Any]:
     "What each process has of its own."
     method = run.method.state_dict()
@@ -195,7 +195,7 @@ def _check_belongs(state: dict[str, Any], recipe: Recipe, out: Path) -> None:
             f"{out}: began with {state['world']} processes, not {count}; resume with as many"
         )
 
-
+# %% ../../nbs/25a_state.ipynb #c017b
 def read_state(
     out: Path,  # folder of the training
     recipe: Recipe,  # as it goes on

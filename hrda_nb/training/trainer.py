@@ -99,7 +99,7 @@ def open_split(
     splits = {p.name for p in find_splits(folder)}
     return open_folder(folder, classes, labelled, split=split if split in splits else None)
 
-
+# %% ../../nbs/25b_trainer.ipynb #c009b
 def open_data(
     recipe: Recipe,
     source: str | Path,  # labelled pictures
@@ -157,7 +157,7 @@ def source_batches(
     )
     return _batches(stream, r, start)
 
-
+# %% ../../nbs/25b_trainer.ipynb #t011b
 def target_batches(
     data: TrainingData,
     recipe: Recipe,
@@ -169,7 +169,7 @@ def target_batches(
     stream = TargetStream(data.target, r.context_size, margins, size=r.target_size, seed=r.seed)
     return _batches(stream, r, start)
 
-
+# %% ../../nbs/25b_trainer.ipynb #t011c
 def _class_frequency(source: SegmentationDataset) -> Tensor:  # (K,) sums to 1
     "Share of each class in the source labels."
     pixels = class_statistics(source).to_numpy().sum(0)
@@ -216,7 +216,7 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
             module.momentum = r.norm_momentum
     return model
 
-
+# %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
     recipe: Recipe,
     model: nn.Module,  # the student
@@ -248,7 +248,7 @@ def _load_initial(
         )
     model.load_state_dict(other.state_dict())
 
-
+# %% ../../nbs/25b_trainer.ipynb #c022b
 def build_run(
     recipe: Recipe,
     data: TrainingData,
@@ -282,7 +282,7 @@ def build_run(
         write_atomically(out / "recipe.json", lambda part: part.write_text(text))
     return run
 
-
+# %% ../../nbs/25b_trainer.ipynb #c022bb
 def _first_model(
     recipe: Recipe, num_classes: int, init: str | Path | None, resume: bool
 ) -> nn.Module:
@@ -316,7 +316,7 @@ def _log_row(run: Run) -> dict[str, Any]:
         append_rows(run.out / "history.csv", pd.DataFrame([row]))
     return row
 
-
+# %% ../../nbs/25b_trainer.ipynb #c023b
 def _evaluate(run: Run) -> None:
     "Score the reported network on `val` and append to `metrics.csv`."
     if not run.data.val:
@@ -343,7 +343,7 @@ def _save_pictures(run: Run, count: int = 2) -> None:
     path = run.out / "pictures" / f"step_{run.step:06d}.jpg"
     write_atomically(path, lambda part: part.write_bytes(picture))
 
-
+# %% ../../nbs/25b_trainer.ipynb #c023c
 def _save_result(run: Run) -> None:
     "Write `out/last.safetensors`: the reported network with its recipe and class table."
     meta = dict(classes=run.data.classes.as_dict(), recipe=recipe_dict(run.recipe), step=run.step)
