@@ -99,7 +99,7 @@ class Segmenter(nn.Module):
         features = self.encoder(images)
         return Output(self.decoder(features), size, size, features)
 
-# %% ../../nbs/10_hrda.ipynb #n499f2e
+# %% ../../nbs/10_hrda.ipynb #naf8edd
 class ContextPass(NamedTuple):
     "What the downsampled view gives."
 
@@ -115,7 +115,7 @@ class DetailPass(NamedTuple):
     box: Box | None = None  # the detail crop in pixels; None: windows over everything
     features: list[Tensor] | None = None  # four maps of the detail crop; None for windows
 
-# %% ../../nbs/10_hrda.ipynb #n78bd2f
+# %% ../../nbs/10_hrda.ipynb #na15cb4
 def context_pass(
     model: "HRDA",
     images: Tensor,  # (B,3,H,W), sides divide by `model.multiple`
@@ -135,7 +135,7 @@ def crop_pass(
     features = model.encoder(crop(images, box))
     return DetailPass(model.decoder(features), box, features)
 
-# %% ../../nbs/10_hrda.ipynb #n8bf405
+# %% ../../nbs/10_hrda.ipynb #nbc94b9
 def window_pass(
     model: "HRDA",
     images: Tensor,  # (B,3,H,W), sides divide by `model.multiple`
@@ -152,7 +152,7 @@ def window_pass(
     size = tuple(side // cell for side in images.shape[-2:])
     return DetailPass(average_windows(found, [box.scaled(cell) for box in boxes], size))
 
-# %% ../../nbs/10_hrda.ipynb #nbb5324
+# %% ../../nbs/10_hrda.ipynb #n583adb
 def _fuse_passes(model: "HRDA", context: ContextPass, detail: DetailPass) -> Tensor:
     "Fused logits (B,K,H/4,W/4) of both passes."
     if detail.box is None:
@@ -246,7 +246,7 @@ class HRDA(nn.Module):
         "Most windows in one pass; None in training, where BatchNorm sees them as one batch."
         return None if self.training else max(1, self.max_pixels // (height * width))
 
-# %% ../../nbs/10_hrda.ipynb #nf2450b
+# %% ../../nbs/10_hrda.ipynb #ndf773b
 @dataclass(frozen=True)
 class ModelConfig:
     "What a model is made of; `build_model` says what the fields mean."
@@ -299,7 +299,7 @@ def _fixed_attention(attention: str | float) -> float:
         "from 0 (context) to 1 (detail)"
     )
 
-# %% ../../nbs/10_hrda.ipynb #n2f2db1
+# %% ../../nbs/10_hrda.ipynb #n7c1271
 architectures = Registry(  # name -> function (encoder, ModelConfig) -> network
     "architecture",
     hrda=_build_hrda,
@@ -331,7 +331,7 @@ def build_model(  # noqa: PLR0913 (the one place of all sizes)
     model.config = asdict(config) | {"detail_size": list(detail_size)}
     return model
 
-# %% ../../nbs/10_hrda.ipynb #n810e1a
+# %% ../../nbs/10_hrda.ipynb #n69133c
 class _RunningMean:
     "Mean of overlapping maps at full resolution; one map after the other is added."
 
