@@ -24,7 +24,7 @@ from ..data.geometry import resize
 from ..data.labels import ClassTable, UserError, cityscapes, synthia
 from ..models.hrda import segment
 
-# %% ../../nbs/21_predict.ipynb #n703f9f
+# %% ../../nbs/21_predict.ipynb #nc753d5
 SCALES = ("fused", "context", "detail")  # label maps, from logits
 VIEWS = (*SCALES, "attention", "confidence")  # everything a picture's prediction can show
 
