@@ -126,7 +126,7 @@ def _stacked_labels(samples: list[dict]) -> Tensor:  # (B,H,W)
             raise UserError(f"{name}: label {label_size} and picture {size} differ in size")
     return torch.stack([torch.as_tensor(sample["label"]) for sample in samples])
 
-
+# %% ../../nbs/20_metrics.ipynb #n6198a2
 def _label_views(model: nn.Module) -> tuple[str, ...]:
     "The outputs that are label maps: three with HRDA, else the fused one."
     return ("fused", "context", "detail") if model.is_hrda else ("fused",)
