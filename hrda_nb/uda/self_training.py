@@ -29,6 +29,7 @@ from hrda_nb.uda.class_mix import (
     draw_jitter,
     strong_augmentation,
 )
+from .contrast import PatchContrast, PixelContrast, attach_loss_heads
 from .decisions import Decisions, Draws
 from hrda_nb.uda.ema_teacher import (
     BatchNormMode,
@@ -91,6 +92,12 @@ class SelfTrainingConfig:
     feature_distance_of: Literal["context", "both"] = "context"
     things: tuple[int, ...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)  # classes that ImageNet knows
     thing_ratio: float = 0.75  # r: fraction of a feature cell that its class must fill
+    # --- contrast (PiPa); published: 0.1 each
+    pixel_contrast_weight: float = 0.0  # among source pixels; 0: off
+    patch_contrast_weight: float = 0.0  # between two crops of the mixed pictures; 0: off
+    contrast_temperature: float = 0.1  # tau
+    # "as_published": HRDA's detail vectors under labels of the whole crop, 255 as a class.
+    contrast_labels: Literal["crop", "as_published"] = "crop"
     # --- masked consistency (MIC); published: weight 1, blocks of 64 for crops of 1024, 32 for 512
     masked_weight: float = 0.0  # of the loss on masked target pictures; 0: off
     mask_ratio: float = 0.7  # r: probability that a block is hidden
@@ -148,6 +155,8 @@ def forward_precision(
 
 # %% ../../nbs/19_self_training.ipynb #m3
 additional_losses["feature_distance"] = FeatureDistance.for_step
+additional_losses["pixel_contrast"] = PixelContrast.for_step
+additional_losses["patch_contrast"] = PatchContrast.for_step
 additional_losses["masked_consistency"] = MaskedConsistency.for_step
 
 # %% ../../nbs/19_self_training.ipynb #c014
@@ -171,6 +180,7 @@ class TrainingStep:
         self.backward = backward or torch.Tensor.backward
         self.rng = generator or np.random.default_rng(self.config.seed)
         self.iteration = 0
+        attach_loss_heads(self.network, self.config)
         self.teacher = make_teacher(self.network) if self.has_teacher else None
         weighting = weightings[self.config.quality_of] if self.has_teacher else None
         self.weighting = weighting and weighting.from_config(self.config)
