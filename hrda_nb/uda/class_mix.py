@@ -19,21 +19,15 @@ from ..data.transforms import ColorJitter, gaussian_blur
 def draw_classes(
     label: Tensor,  # (B,H,W) source labels, class indices and 255
     rng: np.random.Generator,  # or a `RandomState`
-    of: Literal[
-        "batch", "picture"
-    ] = "batch",  # draw from the classes of the batch, as published, or of each picture
+    of: Literal["batch", "picture"] = "batch",  # whose classes; "batch" as published
 ) -> list[list[int]]:  # for each picture the classes to paste
-    "Half of the classes that occur, rounded up (ClassMix). Raises `ValueError` for another `of`."
+    "Half of the classes that occur, rounded up (ClassMix)."
     if of not in ("batch", "picture"):
         raise ValueError(f"draw classes of {of!r}: choose batch or picture")
-    there = (
-        [label.unique().tolist()] * len(label)
-        if of == "batch"
-        else [y.unique().tolist() for y in label]
-    )
-    return [
-        rng.choice(classes, (len(classes) + 1) // 2, replace=False).tolist() for classes in there
-    ]
+    whole = label.unique().tolist()
+    present = [whole if of == "batch" else picture.unique().tolist() for picture in label]
+    halves = [rng.choice(classes, (len(classes) + 1) // 2, replace=False) for classes in present]
+    return [half.tolist() for half in halves]
 
 # %% ../../nbs/15_class_mix.ipynb #c013
 def class_masks(
@@ -41,12 +35,9 @@ def class_masks(
     classes: Sequence[Sequence[int]],  # for each picture the classes to paste
 ) -> Tensor:  # (B,1,H,W) bool
     "True where a pixel has one of the drawn classes (ClassMix, $M$)."
-    return torch.stack(
-        [
-            torch.isin(y, torch.as_tensor(c, device=y.device).to(y.dtype))
-            for y, c in zip(label, classes)
-        ]
-    )[:, None]
+    chosen = [torch.as_tensor(c, device=label.device).to(label.dtype) for c in classes]
+    masks = [torch.isin(picture, c) for picture, c in zip(label, chosen)]
+    return torch.stack(masks)[:, None]
 
 
 def class_mix(
@@ -65,9 +56,9 @@ def draw_jitter(
     strength: float = 0.2,  # of brightness, contrast, saturation and hue
 ) -> list[ColorJitter] | None:  # one for each picture; None: no jitter
     "Colour jitter for a batch, or none (DACS)."
-    return (
-        [ColorJitter.draw(rng, strength) for _ in range(n)] if rng.uniform() < probability else None
-    )
+    if rng.uniform() >= probability:
+        return None
+    return [ColorJitter.draw(rng, strength) for _ in range(n)]
 
 
 def draw_blur(
@@ -77,7 +68,9 @@ def draw_blur(
     sigma: tuple[float, float] = (0.15, 1.15),  # pixels
 ) -> list[float] | None:  # one sigma for each picture; None: no blur
     "Strengths of a Gaussian blur for a batch, or none (DACS)."
-    return [float(rng.uniform(*sigma)) for _ in range(n)] if rng.uniform() < probability else None
+    if rng.uniform() >= probability:
+        return None
+    return [float(rng.uniform(*sigma)) for _ in range(n)]
 
 
 def strong_augmentation(

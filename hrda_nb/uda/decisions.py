@@ -27,6 +27,8 @@ class Decisions:
     detail_boxes: Sequence[Box] | Draw | None = DRAW  # of source, mixed and masked pictures
     mix_masks: Tensor | Draw | None = DRAW  # (B,1,H,W) bool, True: source pixel
     block_masks: Tensor | Draw | None = DRAW  # (B,1,H,W) bool, True: visible (MIC)
+    anchors: Any = DRAW  # `Anchors` of the pixel contrast (PiPa)
+    patch_boxes: Sequence[Box] | Draw = DRAW  # two overlapping crops of the mixed pictures (PiPa)
     jitter: Sequence[ColorJitter] | Draw | None = None  # one a mixed picture; None: no jitter
     blur: Sequence[float] | Draw | None = None  # sigma of each mixed picture, pixels; None: no blur
     masked_jitter: Sequence[ColorJitter] | Draw | None = None  # one a masked picture

@@ -9,6 +9,7 @@ __all__ = ['BatchNormMode', 'ema_alpha', 'ema_update', 'make_teacher', 'teacher_
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Literal
 
 import torch
@@ -20,7 +21,7 @@ def ema_alpha(
     t: int,  # number of the training step, from 0
     alpha: float = 0.999,  # the limit
 ) -> float:  # in [0, alpha]
-    "Share of the old teacher in step `t` (Mean Teacher; DACS)."
+    "Fraction of the old teacher that is kept in step `t` (Mean Teacher; DACS)."
     return min(1 - 1 / (t + 1), alpha)
 
 # %% ../../nbs/13_ema_teacher.ipynb #c012
@@ -28,7 +29,7 @@ def ema_alpha(
 def ema_update(
     teacher: nn.Module,  # changed in place
     student: nn.Module,  # of the same architecture
-    alpha: float,  # share of the old teacher, in [0,1]
+    alpha: float,  # fraction of the old teacher that is kept, in [0,1]
     buffers: bool = False,  # BatchNorm's averages too; published: they stay the teacher's own
 ) -> None:
     "Move the teacher's parameters towards the student's (DAFormer, EMA)."
@@ -36,7 +37,10 @@ def ema_update(
     if not buffers:
         return
     for ours, theirs in zip(teacher.buffers(), student.buffers()):
-        ours.lerp_(theirs, 1 - alpha) if ours.is_floating_point() else ours.copy_(theirs)
+        if ours.is_floating_point():
+            ours.lerp_(theirs, 1 - alpha)
+        else:
+            ours.copy_(theirs)
 
 
 def make_teacher(student: nn.Module) -> nn.Module:
@@ -44,16 +48,15 @@ def make_teacher(student: nn.Module) -> nn.Module:
     return copy.deepcopy(student).requires_grad_(False)
 
 # %% ../../nbs/13_ema_teacher.ipynb #c017
-BatchNormMode = Literal[
-    "batch", "student", "target"
-]  # what the teacher's BatchNorm normalises with
+BatchNormMode = Literal["batch", "student", "target"]
+"What the teacher's BatchNorm normalises with."
 
 
 def teacher_mode(
     teacher: nn.Module,
     batch_norm: BatchNormMode = "batch",  # "batch" as published
 ) -> nn.Module:  # the same teacher
-    "Nothing random, no dropout, no drop path (DACS); BatchNorm with the batch's statistics or with running averages."
+    "Nothing random (DACS); BatchNorm with the batch's statistics or with running averages."
     teacher.train(batch_norm == "batch")
     for m in teacher.modules():
         if "Drop" in type(m).__name__ or "StochasticDepth" in type(m).__name__:
@@ -64,28 +67,19 @@ def teacher_mode(
 @contextmanager
 def folding(
     teacher: nn.Module,
-    momentum: float,  # share of the new batch in the running averages, in [0,1]; 0: they stay as they are
+    momentum: float,  # fraction of the new batch in the averages, in [0,1]; 0: they stay
 ) -> Iterator[nn.Module]:
-    "Let every BatchNorm, though in evaluation mode, move its running averages towards the pictures it sees."
-
-    def fold(
-        norm: nn.BatchNorm2d, inputs: tuple[Tensor]
-    ) -> None:  # training mode moves the averages; its result is not used
-        batch_norm(
-            inputs[0].detach(),
-            norm.running_mean,
-            norm.running_var,
-            training=True,
-            momentum=momentum,
-        )
-
-    hooks = [
-        m.register_forward_pre_hook(fold)
-        for m in teacher.modules()
-        if momentum and isinstance(m, nn.BatchNorm2d)
-    ]
+    "Let BatchNorm in evaluation mode move its running averages towards the pictures it sees."
+    norms = [m for m in teacher.modules() if momentum and isinstance(m, nn.BatchNorm2d)]
+    hooks = [m.register_forward_pre_hook(partial(_fold, momentum=momentum)) for m in norms]
     try:
         yield teacher
     finally:
-        for h in hooks:
-            h.remove()
+        for hook in hooks:
+            hook.remove()
+
+
+def _fold(norm: nn.BatchNorm2d, inputs: tuple[Tensor], momentum: float) -> None:
+    "Training mode moves the averages; what it computes is not used."
+    averages = norm.running_mean, norm.running_var
+    batch_norm(inputs[0].detach(), *averages, training=True, momentum=momentum)
