@@ -311,8 +311,12 @@ def _curve(ax: Axes, steps: pd.Series, values: pd.Series, smooth: int) -> None:
 def _curve_groups(history: pd.DataFrame) -> dict[str, list[str]]:  # title -> columns
     "What is drawn in one pair of axes; columns without a value are left out."
     logged = [c for c in history if history[c].notna().any()]
+    kept = (*LOSSES, "step", "phase", "quality", "seconds")
+    losses = [c for c in LOSSES if c in logged]
+    if losses:  # and those of additional losses
+        losses += [c for c in logged if c not in kept and not c.startswith("lr")]
     groups = {
-        "loss": [c for c in LOSSES if c in logged],
+        "loss": losses,
         "quality q": [c for c in logged if c == "quality"],
         "learning rate": [c for c in logged if c.startswith("lr")],
     }

@@ -67,10 +67,17 @@ class RunningMeans:
 
 def append_rows(
     path: Path,  # a CSV file, written with a header if it is new
-    rows: pd.DataFrame,
+    rows: pd.DataFrame,  # a column that the file does not have yet is 0 in its earlier rows
 ) -> None:
     "Append to a CSV file."
-    rows.to_csv(path, mode="a", header=not path.exists(), index=False, float_format="%.6g")
+    new = not path.exists()
+    columns = list(rows) if new else list(pd.read_csv(path, nrows=0))
+    if added := [name for name in rows if name not in columns]:
+        columns += added
+        earlier = pd.read_csv(path).reindex(columns=columns, fill_value=0)
+        write_atomically(path, partial(earlier.to_csv, index=False, float_format="%.6g"))
+    rows = rows.reindex(columns=columns, fill_value=0)
+    rows.to_csv(path, mode="a", header=new, index=False, float_format="%.6g")
 
 
 def drop_rows_after(

@@ -51,6 +51,7 @@ from hrda_nb.training.state import (
     save_state,
     this_process,
 )
+from ..uda.contrast import attach_loss_heads
 from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep
 
 # %% ../../nbs/25b_trainer.ipynb #c006
@@ -291,7 +292,7 @@ def _first_model(
     model = make_model(replace(recipe, pretrained=False) if resume or init else recipe, num_classes)
     if init:
         _load_initial(model, init)
-    return model
+    return attach_loss_heads(model, recipe.self_training)
 
 # %% ../../nbs/25b_trainer.ipynb #c023
 _COLUMNS = (*LOSSES, "quality", "lr", "seconds")  # of history.csv besides step and phase
@@ -299,7 +300,8 @@ _COLUMNS = (*LOSSES, "quality", "lr", "seconds")  # of history.csv besides step 
 
 def _check_finite(out: Path, row: dict[str, Any]) -> None:
     "Stop before a broken state replaces a good one."
-    if broken := [name for name in _COLUMNS if not math.isfinite(row[name])]:
+    numbers = {name: value for name, value in row.items() if isinstance(value, float)}
+    if broken := [name for name, value in numbers.items() if not math.isfinite(value)]:
         raise UserError(
             f"{out}: {', '.join(broken)} is not a number any more at step {row['step']}; "
             "lower lr or lengthen warmup and start again "
@@ -310,7 +312,8 @@ def _check_finite(out: Path, row: dict[str, Any]) -> None:
 def _log_row(run: Run) -> dict[str, Any]:
     "Write a row of `history.csv`: means since the last row."
     phase = "adapt" if run.method.has_teacher else "source"
-    row = dict(step=run.step, phase=phase, **run.means.take(_COLUMNS))
+    further = [name for name in run.means.sums if name not in _COLUMNS]  # of additional losses
+    row = dict(step=run.step, phase=phase, **run.means.take([*_COLUMNS, *further]))
     _check_finite(run.out, row)
     if this_process().is_first:
         append_rows(run.out / "history.csv", pd.DataFrame([row]))
@@ -391,7 +394,8 @@ def _train_step(
 
 
 def _summary(row: dict[str, Any]) -> str:  # for the progress bar
-    loss = sum(row[name] for name in LOSSES)
+    kept = ("step", "phase", "quality", "lr", "seconds")
+    loss = sum(value for name, value in row.items() if name not in kept)
     quality = f", quality {row['quality']:.2f}" if row["phase"] == "adapt" else ""
     return f"loss {loss:.3f}{quality}"
 
