@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['slider', 'log_slider', 'stops', 'toggles', 'dropdown', 'switch', 'class_filter', 'button']
 
-# %% ../../nbs/26b_controls.ipynb #n28c6be
+# %% ../../nbs/26b_controls.ipynb #n7e0e0a
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +13,7 @@ import ipywidgets as widgets
 
 from ..data.labels import ClassTable
 
-# %% ../../nbs/26b_controls.ipynb #n1c7b0c
+# %% ../../nbs/26b_controls.ipynb #n86c447
 _MARGIN = "2px 1em 2px 2px"
 
 
@@ -31,7 +31,7 @@ def _control(
     layout = widgets.Layout(width=width, margin=_MARGIN)
     return kind(description=description, tooltip=tooltip, layout=layout, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n652370
+# %% ../../nbs/26b_controls.ipynb #n8fb459
 def slider(
     description: str,
     tooltip: str,
@@ -67,7 +67,7 @@ def log_slider(
     settings = dict(value=value, base=10, min=low, max=high, step=step, readout_format=format)
     return _control(widgets.FloatLogSlider, description, tooltip, width, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n6ce4ce
+# %% ../../nbs/26b_controls.ipynb #n8383c5
 def limit(
     slider: widgets.IntSlider,
     highest: int,  # not below the slider's lowest value
@@ -77,7 +77,7 @@ def limit(
     if slider.max != highest:
         slider.max = highest
 
-# %% ../../nbs/26b_controls.ipynb #n431331
+# %% ../../nbs/26b_controls.ipynb #n4828e9
 def stops(
     description: str,
     tooltip: str,
@@ -90,7 +90,7 @@ def stops(
     settings = dict(options=list(options), value=value)
     return _control(widgets.SelectionSlider, description, tooltip, width, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n6c7509
+# %% ../../nbs/26b_controls.ipynb #n3b4fbe
 Options = Sequence[Any] | Mapping[str, Any]  # values, (word, value) pairs, or word -> value
 
 
@@ -98,7 +98,7 @@ def _pairs(options: Options) -> list:
     "Options as ipywidgets want them."
     return list(options.items()) if isinstance(options, Mapping) else list(options)
 
-# %% ../../nbs/26b_controls.ipynb #ne1ebc5
+# %% ../../nbs/26b_controls.ipynb #n75a180
 def toggles(
     description: str,
     tooltips: str | Sequence[str],  # of all, or one for each option
@@ -132,7 +132,7 @@ def dropdown(
         made.value = value
     return made
 
-# %% ../../nbs/26b_controls.ipynb #n2f46a2
+# %% ../../nbs/26b_controls.ipynb #n4ae5f1
 def switch(
     description: str,
     tooltip: str,
@@ -166,7 +166,7 @@ def button(
     "Do something once: `button(...).on_click(lambda _: ...)`."
     return _control(widgets.Button, description, tooltip, width, icon=icon)
 
-# %% ../../nbs/26b_controls.ipynb #nca02e2
+# %% ../../nbs/26b_controls.ipynb #n9f72cb
 def row(
     *children: widgets.Widget,
     justify: str = "space-between",  # CSS justify-content
