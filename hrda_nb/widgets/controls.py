@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['slider', 'log_slider', 'stops', 'toggles', 'dropdown', 'switch', 'class_filter', 'button']
 
-# %% ../../nbs/26b_controls.ipynb #n7e0e0a
+# %% ../../nbs/26b_controls.ipynb #n06b52d
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +13,7 @@ import ipywidgets as widgets
 
 from ..data.labels import ClassTable
 
-# %% ../../nbs/26b_controls.ipynb #n86c447
+# %% ../../nbs/26b_controls.ipynb #nc4b672
 _MARGIN = "2px 1em 2px 2px"
 
 
@@ -31,7 +31,7 @@ def _control(
     layout = widgets.Layout(width=width, margin=_MARGIN)
     return kind(description=description, tooltip=tooltip, layout=layout, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n8fb459
+# %% ../../nbs/26b_controls.ipynb #n5ddfe4
 def slider(
     description: str,
     tooltip: str,
@@ -67,7 +67,7 @@ def log_slider(
     settings = dict(value=value, base=10, min=low, max=high, step=step, readout_format=format)
     return _control(widgets.FloatLogSlider, description, tooltip, width, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n8383c5
+# %% ../../nbs/26b_controls.ipynb #n6dc4fa
 def limit(
     slider: widgets.IntSlider,
     highest: int,  # not below the slider's lowest value
@@ -77,7 +77,7 @@ def limit(
     if slider.max != highest:
         slider.max = highest
 
-# %% ../../nbs/26b_controls.ipynb #n4828e9
+# %% ../../nbs/26b_controls.ipynb #n7788f7
 def stops(
     description: str,
     tooltip: str,
@@ -90,7 +90,7 @@ def stops(
     settings = dict(options=list(options), value=value)
     return _control(widgets.SelectionSlider, description, tooltip, width, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n3b4fbe
+# %% ../../nbs/26b_controls.ipynb #n14b41c
 Options = Sequence[Any] | Mapping[str, Any]  # values, (word, value) pairs, or word -> value
 
 
@@ -98,7 +98,7 @@ def _pairs(options: Options) -> list:
     "Options as ipywidgets want them."
     return list(options.items()) if isinstance(options, Mapping) else list(options)
 
-# %% ../../nbs/26b_controls.ipynb #n75a180
+# %% ../../nbs/26b_controls.ipynb #nd61822
 def toggles(
     description: str,
     tooltips: str | Sequence[str],  # of all, or one for each option
@@ -132,7 +132,7 @@ def dropdown(
         made.value = value
     return made
 
-# %% ../../nbs/26b_controls.ipynb #n4ae5f1
+# %% ../../nbs/26b_controls.ipynb #n2f725e
 def switch(
     description: str,
     tooltip: str,
@@ -166,7 +166,7 @@ def button(
     "Do something once: `button(...).on_click(lambda _: ...)`."
     return _control(widgets.Button, description, tooltip, width, icon=icon)
 
-# %% ../../nbs/26b_controls.ipynb #n9f72cb
+# %% ../../nbs/26b_controls.ipynb #naddae0
 def row(
     *children: widgets.Widget,
     justify: str = "space-between",  # CSS justify-content

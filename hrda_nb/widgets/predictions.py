@@ -88,7 +88,7 @@ def _map_labels(
     "The labels that a map shows."
     return prediction.scene.truth if name == "truth" else prediction.labels.get(name)
 
-# %% ../../nbs/26e_predictions.ipynb #n1c6479
+# %% ../../nbs/26e_predictions.ipynb #n37157f
 def map_colours(
     prediction: ScenePrediction,
     name: str,  # one of `MAPS`
@@ -105,7 +105,7 @@ def map_colours(
         return error_map(prediction.labels["fused"], prediction.scene.truth)
     return classes.colorize(_map_labels(prediction, name))
 
-# %% ../../nbs/26e_predictions.ipynb #n2820ab
+# %% ../../nbs/26e_predictions.ipynb #n6e5191
 def _pixels_of(
     label: np.ndarray,  # (H,W) uint8
     chosen: Collection[int],  # class indices
@@ -132,7 +132,7 @@ def _coloured_pixels(
     where = _pixels_of(prediction.labels.get(name, prediction.labels["fused"]), chosen)
     return where | _pixels_of(truth, chosen) if name == "error" else where
 
-# %% ../../nbs/26e_predictions.ipynb #nff5ebf
+# %% ../../nbs/26e_predictions.ipynb #n50413a
 def draw_map(
     prediction: ScenePrediction,
     name: str,  # one of `MAPS`
@@ -231,8 +231,9 @@ def _vote_table(
     for c, said in vote.iterrows():
         tone = dict.fromkeys(vote, classes.palette[c])
         tone["attention"] = heat(np.array([[said.get("attention", 0)]]))[0, 0]
-        rows.append((class_swatch(classes, c), *(bar(v, tone[n]) for n, v in said.items())))
-    return table(["", *vote], rows, css="vote")
+        bars = [bar(v, tone[name], f"{100 * v:.0f}") for name, v in said.items()]
+        rows.append((class_swatch(classes, c), *bars))
+    return table(["in %", *vote], rows, css="vote")
 
 # %% ../../nbs/26e_predictions.ipynb #c036
 Scores = dict[str, np.ndarray]  # context, detail, fused -> (K,) of `class_iou`
@@ -249,7 +250,7 @@ def scale_scores(
     order = [s for s in ("context", "detail", "fused") if s in prediction.labels]
     return {s: class_iou(prediction.labels[s], truth, num_classes) for s in order}
 
-# %% ../../nbs/26e_predictions.ipynb #n8a593c
+# %% ../../nbs/26e_predictions.ipynb #n9926e9
 def _score_words(
     scores: Scores,
     right: float,  # share of the labelled pixels that are right
@@ -359,7 +360,7 @@ class PredictionsRecord:
     pixel: tuple[int, int]  # (y,x)
     vote: pd.DataFrame  # of `pixel_vote`
 
-# %% ../../nbs/26e_predictions.ipynb #n8752c1
+# %% ../../nbs/26e_predictions.ipynb #n66ef25
 def _predictions_controls(
     model: nn.Module,
     classes: ClassTable,
@@ -377,7 +378,7 @@ def _predictions_controls(
         all=button("all classes", "colour all classes again", width="8em"),
     )
 
-# %% ../../nbs/26e_predictions.ipynb #n5c7884
+# %% ../../nbs/26e_predictions.ipynb #na128bb
 _Panel = Callable[[str, bool], np.ndarray]  # map, right of the wiper -> picture
 
 
@@ -403,7 +404,7 @@ def draw_predictions(
     legend = classes_in(*(_map_labels(prediction, m) for m in state.maps))
     return Drawing({"canvas": picture}, words, dict(pixel=vote, key=_map_key(shown)), legend)
 
-# %% ../../nbs/26e_predictions.ipynb #nef9449
+# %% ../../nbs/26e_predictions.ipynb #n2db88e
 class _PredictionsPage(View):
     "Controls, a canvas and texts."
 
@@ -440,7 +441,7 @@ class _PredictionsPage(View):
         self.clicked = self.picture.value, y, x
         self.refresh()
 
-# %% ../../nbs/26e_predictions.ipynb #n582eb8
+# %% ../../nbs/26e_predictions.ipynb #n2ed74b
 class PredictionsView(_PredictionsPage):
     "Every map of a model over its picture, and the vote behind any pixel."
 
@@ -474,7 +475,7 @@ class PredictionsView(_PredictionsPage):
         caption = f"no {name}" if why_missing(prediction, name) else name
         return captioned(drawn, caption, right=right)
 
-# %% ../../nbs/26e_predictions.ipynb #n1ed58a
+# %% ../../nbs/26e_predictions.ipynb #n08f525
 def explore_predictions(
     model: Model = None,  # a model, a checkpoint, or None: the sample checkpoint
     pictures: Pictures = None,  # folder, dataset, pictures; None: the sample's target streets
