@@ -6,7 +6,7 @@
 __all__ = ['Scene', 'ScenePrediction', 'predict_scene', 'Scenes', 'class_iou', 'mean_iou', 'State', 'Picture', 'Drawing', 'View',
            'Pages']
 
-# %% ../../nbs/26d_scenes.ipynb #n241a1d
+# %% ../../nbs/26d_scenes.ipynb #nffa122
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -32,7 +32,7 @@ from ..plots import encode, legend_image, safe_palette
 from .canvas import Canvas
 from .controls import column, dropdown, row, switch, tagged
 
-# %% ../../nbs/26d_scenes.ipynb #n2e1956
+# %% ../../nbs/26d_scenes.ipynb #na34897
 @dataclass(eq=False)
 class Scene:
     "A picture to look at."
@@ -58,7 +58,7 @@ class ScenePrediction:
     attention: np.ndarray | None  # (H,W) float32 in [0,1], 1: the detail was trusted
     confidence: np.ndarray  # (H,W) float32 in [0,1], of the fused label
 
-# %% ../../nbs/26d_scenes.ipynb #n9685b4
+# %% ../../nbs/26d_scenes.ipynb #n1ff555
 def image_tensor(
     image: np.ndarray,  # (H,W,3) uint8
     device: torch.device,
@@ -78,13 +78,13 @@ def scene_prediction(scene: Scene, output: Output) -> ScenePrediction:
     confidence = logits["fused"].softmax(0).max(0).values.numpy()
     return ScenePrediction(scene, output, logits, labels, attention, confidence)
 
-# %% ../../nbs/26d_scenes.ipynb #nb56743
+# %% ../../nbs/26d_scenes.ipynb #nbac6ee
 def predict_scene(model: nn.Module, scene: Scene) -> ScenePrediction:
     "One forward pass over the whole picture."
     with evaluating(model):
         return scene_prediction(scene, model(image_tensor(scene.image, model_device(model))))
 
-# %% ../../nbs/26d_scenes.ipynb #n13db80
+# %% ../../nbs/26d_scenes.ipynb #na45fb2
 # a folder, a dataset, pictures as `as_rgb` reads them, or None: target/val of the sample
 Pictures = str | Path | SegmentationDataset | Sequence[Any] | None
 
@@ -106,7 +106,7 @@ def shrink(
         return small, None
     return small, np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
 
-# %% ../../nbs/26d_scenes.ipynb #n076dc9
+# %% ../../nbs/26d_scenes.ipynb #n51b262
 def open_pictures(
     pictures: Pictures,
     classes: ClassTable | None = None,  # of labels in a folder; None: found beside it
@@ -131,7 +131,7 @@ def _picture_name(picture: Any, i: int) -> str:
         return Path(picture).name
     return getattr(picture, "name", f"picture {i + 1}")
 
-# %% ../../nbs/26d_scenes.ipynb #n95fc25
+# %% ../../nbs/26d_scenes.ipynb #n3ffb94
 Labelled = str | Path | SegmentationDataset | None  # None: source/train of the sample
 
 
@@ -164,7 +164,7 @@ def labelled_scene(
     image = item["image"].permute(1, 2, 0).numpy()
     return Scene(dataset.names[i], *shrink(image, item["label"].numpy(), max_side))
 
-# %% ../../nbs/26d_scenes.ipynb #nacb19a
+# %% ../../nbs/26d_scenes.ipynb #n6e1ab0
 Model = nn.Module | str | Path | None  # a model, a checkpoint, or None: the sample checkpoint
 _LONGEST = 1024  # pixels: pictures are shrunk to this where no recipe says otherwise
 
@@ -196,7 +196,7 @@ def _check_classes(known: int, given: int) -> None:
             "give the table it was trained with"
         )
 
-# %% ../../nbs/26d_scenes.ipynb #n69f529
+# %% ../../nbs/26d_scenes.ipynb #n77a199
 class _Album:
     "Pictures by name; what is added comes last."
 
@@ -233,7 +233,7 @@ class _Album:
         truth = item["label"].numpy() if "label" in item else None
         return Scene(name, *shrink(as_rgb(item["image"]), truth, self.max_side))
 
-# %% ../../nbs/26d_scenes.ipynb #n48ea84
+# %% ../../nbs/26d_scenes.ipynb #nc952df
 class Scenes(_Album):
     "Pictures and one model; what was computed last is kept."
 
@@ -273,7 +273,7 @@ class Scenes(_Album):
         self.added[name] = Scene(name, *shrink(as_rgb(picture), None, self.max_side))
         return name
 
-# %% ../../nbs/26d_scenes.ipynb #nc4f33f
+# %% ../../nbs/26d_scenes.ipynb #nf2ab49
 Models = Model | Mapping[str, nn.Module | str | Path]  # one, several by name, or the sample's two
 
 
@@ -297,7 +297,7 @@ def open_models(
     opened = {name: open_model(named[name])[0].to(device) for name in first}
     return scenes, opened | {last: scenes.model}
 
-# %% ../../nbs/26d_scenes.ipynb #n0c6889
+# %% ../../nbs/26d_scenes.ipynb #ne641ab
 def accuracy(
     label: np.ndarray,  # (H,W) class indices
     truth: np.ndarray,  # (H,W) class indices or 255
@@ -306,7 +306,7 @@ def accuracy(
     known = truth != IGNORE
     return float((label == truth)[known].mean()) if known.any() else float("nan")
 
-# %% ../../nbs/26d_scenes.ipynb #nfa49e4
+# %% ../../nbs/26d_scenes.ipynb #n83c911
 def class_iou(
     label: np.ndarray,  # (H,W) uint8 class indices
     truth: np.ndarray,  # (H,W) uint8 class indices or 255
@@ -327,7 +327,7 @@ def mean_iou(
     "Mean over the classes in the truth."
     return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
 
-# %% ../../nbs/26d_scenes.ipynb #n87e63f
+# %% ../../nbs/26d_scenes.ipynb #na0642d
 @dataclass(frozen=True)
 class State:
     "What the controls say; a view adds a field of the same name for each control of its own."
@@ -359,7 +359,7 @@ class Drawing:
     texts: dict[str, str] = field(default_factory=dict)  # name of the field -> HTML
     legend: Iterable[int] = ()  # the classes that are to be seen
 
-# %% ../../nbs/26d_scenes.ipynb #nc7fbb8
+# %% ../../nbs/26d_scenes.ipynb #nd1f03e
 def read_uploads(
     files: Iterable[dict],  # the value of a `FileUpload`
 ) -> list[tuple[str, Image.Image]]:  # name, picture
@@ -376,7 +376,7 @@ def read_uploads(
         found.append((file["name"], picture))
     return found
 
-# %% ../../nbs/26d_scenes.ipynb #n2996b7
+# %% ../../nbs/26d_scenes.ipynb #n75f1b9
 def _frame_controls(
     scenes: Scenes | None,
     classes: ClassTable | None,
@@ -402,7 +402,7 @@ def _legend() -> widgets.Image:
     made.alt = "class legend"
     return made
 
-# %% ../../nbs/26d_scenes.ipynb #n026cb0
+# %% ../../nbs/26d_scenes.ipynb #n60d599
 class _Frame(widgets.VBox):
     "What a view is made of, by name, and how it stands on the page."
 
@@ -444,7 +444,7 @@ class _Frame(widgets.VBox):
         "The names of its fields of text, besides `words`."
         return ()
 
-# %% ../../nbs/26d_scenes.ipynb #n94c001
+# %% ../../nbs/26d_scenes.ipynb #ndfb71b
 class _Page(_Frame):
     "Where things stand."
 
@@ -473,7 +473,7 @@ class _Page(_Frame):
         "A canvas under its title."
         return column(self.titles[name], self.canvases[name], width=width, min_width="15em")
 
-# %% ../../nbs/26d_scenes.ipynb #nc78643
+# %% ../../nbs/26d_scenes.ipynb #n422423
 class _Screen(_Page):
     "Puts drawings on the screen."
 
@@ -515,7 +515,7 @@ class _Screen(_Page):
             self.legend.value = encode(legend_image(self.classes, 900, present), "png")
             self._legend_shown = self.classes, present
 
-# %% ../../nbs/26d_scenes.ipynb #nfd3529
+# %% ../../nbs/26d_scenes.ipynb #nb2dfd8
 def _put(
     canvas: Canvas,
     picture: Picture,
@@ -536,7 +536,7 @@ def _put(
         if before is None or before.other is not picture.other:
             canvas.other = b"" if picture.other is None else encode(picture.other)
 
-# %% ../../nbs/26d_scenes.ipynb #nc941b3
+# %% ../../nbs/26d_scenes.ipynb #n6c3fc2
 class _Refreshing(_Screen):
     "Draws again when the controls say something else."
 
@@ -575,7 +575,7 @@ class _Refreshing(_Screen):
             self._waiting = False
         self.refresh()
 
-# %% ../../nbs/26d_scenes.ipynb #ned583c
+# %% ../../nbs/26d_scenes.ipynb #n737f60
 class View(_Refreshing):
     "An interactive view: the pattern stands at the top of this notebook."
 
@@ -585,12 +585,12 @@ class View(_Refreshing):
         classes: ClassTable | None = None,  # None: those of the scenes
     ):
         super().__init__(scenes, classes)
+        self.connect()  # first: what it changes belongs to the same move
         if scenes:
             self.upload.observe(self._add_pictures, "value")
         for f in fields(self.State):
             if f.name in self.controls:
                 self.controls[f.name].observe(self.refresh, "value")
-        self.connect()
         self.refresh()
 
     def compute(self, state: State) -> Any:
@@ -616,7 +616,7 @@ class View(_Refreshing):
                 self.picture.options = self.scenes.names
                 self.picture.value = names[-1]
 
-# %% ../../nbs/26d_scenes.ipynb #nf09799
+# %% ../../nbs/26d_scenes.ipynb #n7e0368
 class Pages(widgets.Tab):
     "Views in tabs, each built when its tab is first opened."
 
