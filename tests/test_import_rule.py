@@ -119,7 +119,7 @@ def test_widgets_build_on_each_other():
     "The package's own module imports from all of them, and none from it"
     numbers = {
         "hrda_nb.widgets.canvas": number("nbs/26a_canvas.ipynb", "hrda_nb.widgets.canvas"),
-        "hrda_nb.widgets.crops": number("nbs/26c_crops.ipynb", "hrda_nb.widgets.crops"),
+        "hrda_nb.widgets.crops": number("nbs/26g_crops.ipynb", "hrda_nb.widgets.crops"),
         "hrda_nb.widgets.__init__": number("nbs/26_widgets.ipynb", "hrda_nb.widgets.__init__"),
     }
     assert (
