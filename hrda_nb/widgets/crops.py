@@ -93,7 +93,7 @@ def _place_box(
     left = _place_side(x, size[1], outer.x1, outer.x2, grid)
     return Box.at(top, left, size)
 
-# %% ../../nbs/26g_crops.ipynb #n936794
+# %% ../../nbs/26g_crops.ipynb #n9352cb
 class CropBoxes(NamedTuple):
     "Where the two crops lie, in pixels of the picture."
 
@@ -121,7 +121,7 @@ def _centred_boxes(size: tuple[int, int], sizes: _CropSizes) -> CropBoxes:
     "The context box in the middle of the picture, the detail box in the middle of it."
     return _crop_boxes(_middle(size, sizes.context), _middle(*sizes), sizes)
 
-# %% ../../nbs/26g_crops.ipynb #n53ae9d
+# %% ../../nbs/26g_crops.ipynb #n606f05
 def _random_boxes(
     size: tuple[int, int],  # (H,W) of the picture
     sizes: _CropSizes,
@@ -341,7 +341,7 @@ def _coloured(
         return colorize(label, classes)
     return overlay(pixels, label, classes, _LABEL_OPACITY)
 
-# %% ../../nbs/26g_crops.ipynb #n7c80ef
+# %% ../../nbs/26g_crops.ipynb #nae718d
 def _enlarge_panels(panels: _Panels, context_width: int) -> _Panels:
     "All panels in one width: a multiple of the context crop's."
     columns = context_width * max(1, _PANEL_WIDTH // context_width)
@@ -394,7 +394,7 @@ def _place_line(inner: Box, cell: int) -> str:
         )
     return f"{corner}, which is cell ({inner.y1 // cell}, {inner.x1 // cell})."
 
-# %% ../../nbs/26g_crops.ipynb #n9c33d1
+# %% ../../nbs/26g_crops.ipynb #n1772cf
 def _score_line(labels: CropLabels, boxes: CropBoxes, truth: np.ndarray | None) -> str:
     "How many labels inside the detail box are right."
     if truth is None:
@@ -488,7 +488,7 @@ def _content_toggles() -> widgets.ToggleButtons:
     ]
     return toggles("show", tooltips, _CONTENTS, "pixels", button_width="5em")
 
-# %% ../../nbs/26g_crops.ipynb #nb74664
+# %% ../../nbs/26g_crops.ipynb #nd7ecff
 @dataclass(frozen=True)
 class CropsState(State):
     "What is chosen about the crops."
@@ -524,7 +524,7 @@ _ALTS = {
     "inserted": "the enlarged context with the detail inserted",
 }
 
-# %% ../../nbs/26g_crops.ipynb #ne5b1b3
+# %% ../../nbs/26g_crops.ipynb #nc40cfe
 def _draw_street(record: _CropsRecord, cell: int) -> Picture:
     "The street, dark outside the context box."
     boxes, state = record.boxes, record.state
@@ -542,7 +542,7 @@ def _draw_street(record: _CropsRecord, cell: int) -> Picture:
         grid=cell if state.snap else 1,
     )
 
-# %% ../../nbs/26g_crops.ipynb #n7fc937
+# %% ../../nbs/26g_crops.ipynb #n63880c
 def _source_size(name: str, boxes: CropBoxes) -> tuple[int, int]:  # (h,w)
     "How many pixels a panel consists of."
     height, width = boxes.context.size if name in _WITH_BOX else boxes.detail.size
@@ -566,7 +566,7 @@ def _draw_panel(name: str, image: np.ndarray, record: _CropsRecord, cell: int) -
         boxes=_panel_boxes(boxes, enlarged) if name in _WITH_BOX else [],
     )
 
-# %% ../../nbs/26g_crops.ipynb #n027aff
+# %% ../../nbs/26g_crops.ipynb #n0a3210
 def _draw_pictures(
     record: _CropsRecord,
     cell: int,  # pixels in a cell of the context map
@@ -580,7 +580,7 @@ def _draw_pictures(
         pictures[name] = _draw_panel(name, image, record, cell)
     return pictures
 
-# %% ../../nbs/26g_crops.ipynb #n2dfa91
+# %% ../../nbs/26g_crops.ipynb #n7dfeb2
 _DETAIL_SIZE = (256, 256)  # pixels, of networks without HRDA
 
 
@@ -614,7 +614,7 @@ class _CropsPage(View):
         panels = row(*(self.panel(name, "24.5%") for name in _Panels._fields))
         return [self.control_row(*own), street, panels, self.legend]
 
-# %% ../../nbs/26g_crops.ipynb #nfeeee5
+# %% ../../nbs/26g_crops.ipynb #nc25ff2
 class _CropsBoxes(_CropsPage):
     "Where the boxes of `CropsView` are."
 
@@ -654,16 +654,16 @@ class _CropsBoxes(_CropsPage):
         self.wanted = _random_boxes(size, self.sizes(self.state), rng, self.cell)
         self.refresh()
 
-# %% ../../nbs/26g_crops.ipynb #nfa3ee5
+# %% ../../nbs/26g_crops.ipynb #n78364d
 class CropsView(_CropsBoxes):
     "Two boxes on a street, and what the network gets of each."
 
     def __init__(self, scenes: Scenes):
-        self.labels = lru_cache(1)(self._label)
+        self.labels = lru_cache(1)(self.labels)
         super().__init__(scenes)
 
-    def _label(self, picture: str, boxes: CropBoxes) -> CropLabels:
-        "What the network says about the crops."
+    def labels(self, picture: str, boxes: CropBoxes) -> CropLabels:
+        "What the network says about the crops; kept until another place is asked for."
         return label_crops(self.scenes.model, self.scenes.scene(picture).image, boxes)
 
     def compute(self, state: CropsState) -> _CropsRecord:

@@ -6,7 +6,7 @@
 __all__ = ['overlap_count', 'Passes', 'count_passes', 'WindowSetting', 'WindowRuns', 'WindowsState', 'WindowsView',
            'explore_windows']
 
-# %% ../../nbs/26h_windows.ipynb #n7a48a0
+# %% ../../nbs/26h_windows.ipynb #na31bcf
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,7 +84,7 @@ class Passes:
         detail = self.distinct if share else self.detail
         return self.windows * self.window_pixels + detail * self.detail_pixels
 
-# %% ../../nbs/26h_windows.ipynb #n0f9239
+# %% ../../nbs/26h_windows.ipynb #nf79b9b
 def _round_up(size: tuple[int, int], cell: int) -> tuple[int, int]:
     "Sides filled up to whole cells."
     height, width = size
@@ -156,7 +156,7 @@ def _find_seams(
     columns = {b.x1 for b in boxes} | {b.x2 for b in boxes}
     return _Seams(_inner_edges(rows, size[0]), _inner_edges(columns, size[1]))
 
-# %% ../../nbs/26h_windows.ipynb #n7fd718
+# %% ../../nbs/26h_windows.ipynb #nb65c4b
 class _SeamJumps(NamedTuple):
     "How often neighbours have different labels, in [0,1]; NaN where there is nothing to compare."
 
@@ -183,7 +183,7 @@ def _seam_jumps(
     across = _mean(down[rows], right[:, columns])
     return _SeamJumps(across, _mean(down[~rows], right[:, ~columns]))
 
-# %% ../../nbs/26h_windows.ipynb #n9f3c38
+# %% ../../nbs/26h_windows.ipynb #ne9d764
 def _edge_distance(side: int, edges: Sequence[int]) -> np.ndarray:  # (side,) float32
     "How far the middle of each pixel is from the nearest edge along one side."
     middles = np.arange(side)[:, None] + 0.5
@@ -240,7 +240,7 @@ def _opinions(
     seeing = [box for box in boxes if _holds(box, y, x)]
     return [_opinion(m, box, y, x, stride) for m, box in zip(cache(seeing), seeing)]
 
-# %% ../../nbs/26h_windows.ipynb #n67a810
+# %% ../../nbs/26h_windows.ipynb #n11128e
 _MOST_IN_WORDS = 4  # more opinions than this are counted as votes
 
 
@@ -331,7 +331,7 @@ def _run_detail(maps: _PictureMaps, setting: WindowSetting) -> _WindowLabels:
     enlarged = resize(logits, (height, width))[..., : maps.size[0], : maps.size[1]]
     return _WindowLabels(_best_class(enlarged), _best_class(logits), stride)
 
-# %% ../../nbs/26h_windows.ipynb #nec44aa
+# %% ../../nbs/26h_windows.ipynb #ne7a28c
 def _run_window(maps: _PictureMaps, images: Tensor, box: Box) -> Output:
     "One window of the picture; its detail windows are kept for neighbours and other strides."
     model = maps.model
@@ -356,7 +356,7 @@ def _run_picture(maps: _PictureMaps, setting: WindowSetting) -> _WindowLabels:
     labels = _best_class(total[..., : size[0], : size[1]])
     return _WindowLabels(labels, labels, 1)
 
-# %% ../../nbs/26h_windows.ipynb #n82f5d4
+# %% ../../nbs/26h_windows.ipynb #ncbef0d
 class WindowRuns(_PictureMaps):
     "A picture through windows of any size and stride; what was computed is kept."
 
@@ -387,7 +387,7 @@ class WindowRuns(_PictureMaps):
         known = self.known(setting.window)
         return sum(box not in known for box in self.boxes(setting)) * passes.detail_pixels
 
-# %% ../../nbs/26h_windows.ipynb #n58f2fe
+# %% ../../nbs/26h_windows.ipynb #ncfece6
 class _Tiling(NamedTuple):
     "Windows over a picture, and the labels they give."
 
@@ -412,7 +412,7 @@ def _tile(name: str, runs: WindowRuns, setting: WindowSetting) -> _Tiling:
     count = overlap_count(tuple(runs.padded.shape[-2:]), boxes)
     return _Tiling(name, boxes, passes, count[: size[0], : size[1]])
 
-# %% ../../nbs/26h_windows.ipynb #n7515e5
+# %% ../../nbs/26h_windows.ipynb #n6b743c
 class _Comparison(NamedTuple):
     "Windows side by side, and with the stride chosen."
 
@@ -485,7 +485,7 @@ def _seam_series(comparison: _Comparison) -> list[_Series]:
         series.append(_Series(f"wrong, {tiling.name}", colour, shares))
     return series
 
-# %% ../../nbs/26h_windows.ipynb #nf97c9c
+# %% ../../nbs/26h_windows.ipynb #n70c3ad
 def _seam_chart(comparison: _Comparison) -> str:  # HTML
     "Bars of errors or changes, a row for each distance from the nearest seam."
     series = _seam_series(comparison)
@@ -526,7 +526,7 @@ def _count_scale(
         x += int(2.4 * letters + font.getlength(text))
     return np.asarray(scale)
 
-# %% ../../nbs/26h_windows.ipynb #nc7f7cc
+# %% ../../nbs/26h_windows.ipynb #n30665c
 def _count_picture(
     image: np.ndarray,  # (H,W,3) uint8, shines through
     tiling: _Tiling,
@@ -571,7 +571,7 @@ def _tiling_row(tiling: _Tiling, truth: np.ndarray | None, hrda: bool) -> list[s
         _score_cell(tiling, truth),
     ]
 
-# %% ../../nbs/26h_windows.ipynb #n1a6207
+# %% ../../nbs/26h_windows.ipynb #nf6961e
 def _jump_ratio(tiling: _Tiling, seams: _Seams) -> float:
     "How much more often labels change across seams than elsewhere."
     found = tiling.labels
@@ -631,7 +631,7 @@ def _mode_toggles(hrda: bool) -> widgets.ToggleButtons:
         _PICTURE: "the picture itself in windows",
     }
     options, words = _choices(tooltips, hrda)
-    return toggles("run", words, options, options[0], button_width="10em")
+    return toggles("cut", words, options, options[0], button_width="10em")
 
 
 def _view_toggles(hrda: bool) -> widgets.ToggleButtons:
@@ -640,7 +640,7 @@ def _view_toggles(hrda: bool) -> widgets.ToggleButtons:
     options, words = _choices(tooltips, hrda)
     return toggles("labels", words, options, options[0], button_width="4.5em")
 
-# %% ../../nbs/26h_windows.ipynb #nb302f3
+# %% ../../nbs/26h_windows.ipynb #nd9326d
 def _window_slider(height: int, cell: int) -> widgets.IntSlider:
     "How high the windows are; `height` of the usual one in pixels."
     span = 4 * cell, max(1024, height), 4 * cell
@@ -653,7 +653,7 @@ def _stride_slider() -> widgets.FloatSlider:
     tooltip = "step from one window to the next, as a fraction of the window; 100 %: side by side"
     return slider("stride", tooltip, 0.5, (0.25, 1.0, 0.125), format=".0%", continuous=False)
 
-# %% ../../nbs/26h_windows.ipynb #na4c161
+# %% ../../nbs/26h_windows.ipynb #nb57080
 @dataclass(frozen=True)
 class WindowsState(State):
     "What is chosen about the windows."
@@ -726,7 +726,7 @@ def _labels_panel(record: _WindowsRecord, classes: ClassTable) -> Picture:
         marks=_marks(record.pixel),
     )
 
-# %% ../../nbs/26h_windows.ipynb #naa0a78
+# %% ../../nbs/26h_windows.ipynb #nc9b18f
 def _changes_panel(record: _WindowsRecord) -> Picture:
     "What overlap changes, and whether for the better."
     scene, side_by_side, chosen, seams, _ = record.comparison
@@ -739,7 +739,7 @@ def _changes_panel(record: _WindowsRecord) -> Picture:
         marks=_marks(record.pixel),
     )
 
-# %% ../../nbs/26h_windows.ipynb #na1a130
+# %% ../../nbs/26h_windows.ipynb #ncc77f3
 _BOX_COLOURS = (
     "#ffffff",
     "#ffb74d",
@@ -769,7 +769,7 @@ def _marks(pixel: _Pixel | None) -> list[dict]:  # as `Canvas.marks`
     "The pixel clicked."
     return [dict(y=pixel.y, x=pixel.x)] if pixel else []
 
-# %% ../../nbs/26h_windows.ipynb #n4623e9
+# %% ../../nbs/26h_windows.ipynb #n0d2c9b
 def _pixel_words(record: _WindowsRecord, classes: ClassTable) -> str:  # HTML
     "What the windows say about the pixel clicked."
     comparison, pixel, view = record
@@ -824,12 +824,11 @@ class _WindowsPage(View):
         for canvas in self.canvases.values():
             canvas.on("click", self.ask)
         self.run.on_click(self._allow)
-        self.mode.unobserve(self.refresh, "value")  # not before the window fits the mode
         self.mode.observe(self._switch_mode, "value")
         self.picture.observe(self._limit_window, "value")
         self._limit_window()
 
-# %% ../../nbs/26h_windows.ipynb #na4e2cd
+# %% ../../nbs/26h_windows.ipynb #n869bbe
 class _WindowsControls(_WindowsPage):
     "What happens in `WindowsView`."
 
@@ -854,7 +853,7 @@ class _WindowsControls(_WindowsPage):
         self.refresh()
 
     def _switch_mode(self, _: Any) -> None:
-        "To the usual window of the mode."
+        "To the usual window of the mode, in the same move."
         height = _usual_window(self.scenes.model)[0]
         with self.together():
             self.window.value = height if self.mode.value == _DETAIL else 2 * height
@@ -863,7 +862,7 @@ class _WindowsControls(_WindowsPage):
         "Windows are not higher than the picture."
         limit(self.window, self.scenes.scene(self.picture.value).size[0])
 
-# %% ../../nbs/26h_windows.ipynb #na83954
+# %% ../../nbs/26h_windows.ipynb #nd49183
 class _WindowsMaps(_WindowsControls):
     "What `WindowsView` has computed of a picture."
 
@@ -874,11 +873,11 @@ class _WindowsMaps(_WindowsControls):
     ):
         on_cpu = model_device(scenes.model).type == "cpu"
         self.budget = budget if on_cpu else float("inf")
-        self.runs = lru_cache(1)(self._open_runs)
+        self.runs = lru_cache(1)(self.runs)
         super().__init__(scenes)
 
-    def _open_runs(self, picture: str) -> WindowRuns:
-        "What is known about a picture."
+    def runs(self, picture: str) -> WindowRuns:
+        "What is known about a picture; kept until another one is chosen."
         return WindowRuns(self.scenes.model, self.scenes.scene(picture))
 
     def _pixel(self, state: WindowsState, comparison: _Comparison) -> _Pixel | None:
@@ -891,7 +890,7 @@ class _WindowsMaps(_WindowsControls):
         setting = self.settings(state)[1]
         return _Pixel(y, x, self.runs(state.picture).opinions(setting, y, x))
 
-# %% ../../nbs/26h_windows.ipynb #n13c1c6
+# %% ../../nbs/26h_windows.ipynb #n3a3b29
 class WindowsView(_WindowsMaps):
     "Windows over a street: counts, cost, seams."
 
