@@ -468,14 +468,14 @@ def _height_slider(height: int, cell: int) -> widgets.IntSlider:
     "How high the context crop is; `height` of the network's detail crop in pixels."
     span = 8 * cell, max(1024, 2 * height), 4 * cell
     tooltip = "height of the context crop in pixels"
-    return slider("context", tooltip, 2 * height, span, width="19em")
+    return slider("context", tooltip, 2 * height, span)
 
 
 def _fraction_slider() -> widgets.SelectionSlider:
     "How large the detail crop is."
     options = [("¼", 0.25), ("½", 0.5), ("¾", 0.75), ("whole", 1.0)]
     tooltip = "fraction of the context crop's sides that the detail crop has"
-    return stops("detail", tooltip, options, 0.5)
+    return stops("detail", tooltip, options, 0.5, width="15em")
 
 
 def _content_toggles() -> widgets.ToggleButtons:
