@@ -1038,6 +1038,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'hrda_nb.widgets.fusion._FusionBrush': ('fusion.html#_fusionbrush', 'hrda_nb/widgets/fusion.py'),
                                         'hrda_nb.widgets.fusion._FusionBrush._repaint': ( 'fusion.html#_fusionbrush._repaint',
                                                                                           'hrda_nb/widgets/fusion.py'),
+                                        'hrda_nb.widgets.fusion._FusionBrush._use': ( 'fusion.html#_fusionbrush._use',
+                                                                                      'hrda_nb/widgets/fusion.py'),
                                         'hrda_nb.widgets.fusion._FusionBrush.clear': ( 'fusion.html#_fusionbrush.clear',
                                                                                        'hrda_nb/widgets/fusion.py'),
                                         'hrda_nb.widgets.fusion._FusionBrush.connect': ( 'fusion.html#_fusionbrush.connect',

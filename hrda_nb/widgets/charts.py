@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['percent', 'bar', 'table', 'colour_key', 'change_map', 'draw_changes', 'Line', 'curve_chart', 'blend', 'captioned']
 
-# %% ../../nbs/26c_charts.ipynb #n2d47f1
+# %% ../../nbs/26c_charts.ipynb #nc92dd9
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from ..data.labels import IGNORE, ClassTable
 from ..plots import RIGHT, UNCOUNTED, WRONG, heat
 
-# %% ../../nbs/26c_charts.ipynb #nd0bd1b
+# %% ../../nbs/26c_charts.ipynb #n856045
 _WHOLE = 0.095  # from here on a share needs no digit behind the point
 _SMALLEST = 0.001  # the smallest share that one digit can show
 
@@ -34,7 +34,7 @@ def percent(
         return f"{share:.0%}"
     return f"{share:.1%}" if share >= _SMALLEST else "< 0.1%"
 
-# %% ../../nbs/26c_charts.ipynb #n673119
+# %% ../../nbs/26c_charts.ipynb #nfa51dd
 def points(
     change: float,  # of a share, in [-1,1]
     digits: int = 0,  # behind the point
@@ -43,7 +43,7 @@ def points(
     rounded = round(100 * change, digits) or 0.0
     return f"{rounded:{'+' if rounded else ''}.{digits}f}"
 
-# %% ../../nbs/26c_charts.ipynb #nbd7779
+# %% ../../nbs/26c_charts.ipynb #nf88de4
 Colour = Sequence[int]  # red, green and blue, 0..255
 
 
@@ -78,7 +78,7 @@ def class_swatch(
     "A class with its colour."
     return swatch((0, 0, 0) if c == IGNORE else classes.palette[c], class_name(classes, c))
 
-# %% ../../nbs/26c_charts.ipynb #n642862
+# %% ../../nbs/26c_charts.ipynb #nfeeb64
 def largest_classes(
     label: np.ndarray,  # (H,W) uint8 class indices
     classes: ClassTable,
@@ -91,7 +91,7 @@ def largest_classes(
         f"{classes.names[c]} {percent(counts[c] / label.size)}" for c in order if counts[c]
     )
 
-# %% ../../nbs/26c_charts.ipynb #n1a125a
+# %% ../../nbs/26c_charts.ipynb #n83f4f6
 _TRACK = (
     "display:inline-block;position:relative;height:.8em;vertical-align:-.05em;"
     "background:rgba(128,128,128,.2)"
@@ -111,7 +111,7 @@ def _filled(value: float, full: float, signed: bool) -> tuple[float, float]:
         return min(50.0, 50 + 50 * part), 50 * abs(part)
     return 0.0, 100 * part
 
-# %% ../../nbs/26c_charts.ipynb #nc21b1e
+# %% ../../nbs/26c_charts.ipynb #ncc75f7
 def bar(
     value: float,  # NaN: no bar
     colour: Colour,
@@ -134,7 +134,7 @@ def bar(
     text = percent(value) if text is None else text
     return f'<span style="white-space:nowrap">{track} {escape(text)}</span>'
 
-# %% ../../nbs/26c_charts.ipynb #n46978d
+# %% ../../nbs/26c_charts.ipynb #ndf025f
 def _cell(
     tag: str,  # "td" or "th"
     content: str,  # HTML
@@ -166,14 +166,14 @@ def table(
     body = "".join(f"<tr>{line}</tr>" for line in lines)
     return f'<table class="hrda-{css}" style="line-height:1.4">{body}</table>'
 
-# %% ../../nbs/26c_charts.ipynb #n63921a
+# %% ../../nbs/26c_charts.ipynb #n3d5c30
 def colour_key(
     colours: Mapping[str, Colour],  # what it means -> the colour
 ) -> str:  # HTML
     "What single colours mean."
     return " ".join(swatch(colour, name) for name, colour in colours.items())
 
-# %% ../../nbs/26c_charts.ipynb #n304b16
+# %% ../../nbs/26c_charts.ipynb #n7180b9
 def colour_scale(
     low: str,  # what 0 means
     high: str,  # what 1 means
@@ -190,7 +190,7 @@ def colour_scale(
 
 ERRORS = {"right": RIGHT, "wrong": WRONG, "not labelled": UNCOUNTED}  # colours of `error_map`
 
-# %% ../../nbs/26c_charts.ipynb #nab9098
+# %% ../../nbs/26c_charts.ipynb #nc35c29
 CHANGES = {
     "now right": (0, 90, 215),
     "now wrong": (235, 95, 0),
@@ -199,7 +199,7 @@ CHANGES = {
 }  # what happened to a pixel -> its colour; the place + 1 is its number in a change map
 NOW_RIGHT, NOW_WRONG, STILL_WRONG, CHANGED = range(1, 5)
 
-# %% ../../nbs/26c_charts.ipynb #n3af528
+# %% ../../nbs/26c_charts.ipynb #ne225a9
 def change_map(
     before: np.ndarray,  # (H,W) class indices
     after: np.ndarray,  # (H,W) class indices
@@ -221,7 +221,7 @@ def change_map(
         kinds[~changed] = 0
     return kinds
 
-# %% ../../nbs/26c_charts.ipynb #n7dfb0f
+# %% ../../nbs/26c_charts.ipynb #n0493d6
 def change_key(
     labelled: bool,  # there is a truth
 ) -> str:  # HTML
@@ -237,7 +237,7 @@ def change_shares(
     counts = np.bincount(kinds.ravel(), minlength=len(CHANGES) + 1)
     return {name: float(counts[i + 1] / kinds.size) for i, name in enumerate(CHANGES)}
 
-# %% ../../nbs/26c_charts.ipynb #n5164dd
+# %% ../../nbs/26c_charts.ipynb #n1b5dd4
 _MARKED = 230  # opacity of a change over the picture, of 255
 
 
@@ -251,7 +251,7 @@ def draw_changes(
     mask = Image.fromarray((kinds > 0).astype(np.uint8) * _MARKED)
     return np.asarray(Image.composite(colours, Image.fromarray(pale(image)), mask))
 
-# %% ../../nbs/26c_charts.ipynb #n2af8e2
+# %% ../../nbs/26c_charts.ipynb #nf85319
 def pale(
     image: np.ndarray,  # (H,W,3) uint8
     strength: float = 0.45,  # of the picture; the rest is white
@@ -261,11 +261,11 @@ def pale(
     table = [round(255 * (1 - strength) + v * strength) for v in range(256)]
     return np.asarray(grey.point(table).convert("RGB"))
 
-# %% ../../nbs/26c_charts.ipynb #nf5a909
+# %% ../../nbs/26c_charts.ipynb #n204731
 BLUE, ORANGE = "#0072B2", "#D55E00"  # told apart by every eye
 _LEFT, _TOP, _WIDE, _HIGH = 48, 32, 400, 180  # of the axes, in pixels of the drawing
 
-# %% ../../nbs/26c_charts.ipynb #n954aa5
+# %% ../../nbs/26c_charts.ipynb #n67fe62
 @dataclass(frozen=True, eq=False)
 class Line:
     "One curve of a chart."
@@ -277,7 +277,7 @@ class Line:
     strong: bool = True  # in question; the others are thin
     note: str = ""  # above the chart, in the colour of the line
 
-# %% ../../nbs/26c_charts.ipynb #nb95a49
+# %% ../../nbs/26c_charts.ipynb #n2b162b
 def _x(value: float) -> float:
     "Pixels from the left."
     return _LEFT + _WIDE * value
@@ -293,7 +293,7 @@ def _text(x: float, y: float, text: str, anchor: str = "start", style: str = "")
     place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
     return f"<text {place} {style}>{escape(text)}</text>"
 
-# %% ../../nbs/26c_charts.ipynb #n6c6a16
+# %% ../../nbs/26c_charts.ipynb #n8f6121
 def _axes(title: str) -> list[str]:
     "Lines at 0, 50 and 100 %, and the scale below."
     parts = []
@@ -326,7 +326,7 @@ def _dot(line: Line, at: float) -> str:
     style = f'r="5" fill="{line.colour}" stroke="white" stroke-width="1.5"'
     return f'<circle cx="{_x(at):.1f}" cy="{_y(y):.1f}" {style}/>'
 
-# %% ../../nbs/26c_charts.ipynb #n7ffc5a
+# %% ../../nbs/26c_charts.ipynb #ne1e018
 def _notes(lines: Sequence[Line]) -> list[str]:
     "What the first two strong lines say, above the chart on the left and on the right."
     said = [line for line in lines if line.note][:2]
@@ -360,7 +360,7 @@ def curve_chart(
         f'font-family="sans-serif" font-size="14">{"".join(parts)}</svg>'
     )
 
-# %% ../../nbs/26c_charts.ipynb #nfd051d
+# %% ../../nbs/26c_charts.ipynb #n73ca3b
 def blend(
     image: np.ndarray,  # (H,W,3) uint8
     colours: np.ndarray,  # (H,W,3) uint8
@@ -398,7 +398,7 @@ def captioned(
     pen.text((x + width / 2, 0.75 * size), text, (0, 0, 0), font, anchor="mm")
     return np.asarray(image)
 
-# %% ../../nbs/26c_charts.ipynb #n888682
+# %% ../../nbs/26c_charts.ipynb #n3c3052
 def with_lines(
     picture: np.ndarray,  # (H,W,3) uint8
     rows: Sequence[int],  # where, in pixels

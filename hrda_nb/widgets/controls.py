@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['slider', 'log_slider', 'stops', 'toggles', 'dropdown', 'switch', 'class_filter', 'button']
 
-# %% ../../nbs/26b_controls.ipynb #n06b52d
+# %% ../../nbs/26b_controls.ipynb #nbb041d
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +13,7 @@ import ipywidgets as widgets
 
 from ..data.labels import ClassTable
 
-# %% ../../nbs/26b_controls.ipynb #nc4b672
+# %% ../../nbs/26b_controls.ipynb #nc4232b
 _MARGIN = "2px 1em 2px 2px"
 
 
@@ -31,7 +31,7 @@ def _control(
     layout = widgets.Layout(width=width, margin=_MARGIN)
     return kind(description=description, tooltip=tooltip, layout=layout, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n5ddfe4
+# %% ../../nbs/26b_controls.ipynb #nce4902
 def slider(
     description: str,
     tooltip: str,
@@ -67,7 +67,7 @@ def log_slider(
     settings = dict(value=value, base=10, min=low, max=high, step=step, readout_format=format)
     return _control(widgets.FloatLogSlider, description, tooltip, width, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n6dc4fa
+# %% ../../nbs/26b_controls.ipynb #nf787da
 def limit(
     slider: widgets.IntSlider,
     highest: int,  # not below the slider's lowest value
@@ -77,7 +77,7 @@ def limit(
     if slider.max != highest:
         slider.max = highest
 
-# %% ../../nbs/26b_controls.ipynb #n7788f7
+# %% ../../nbs/26b_controls.ipynb #neca428
 def stops(
     description: str,
     tooltip: str,
@@ -90,7 +90,7 @@ def stops(
     settings = dict(options=list(options), value=value)
     return _control(widgets.SelectionSlider, description, tooltip, width, **settings)
 
-# %% ../../nbs/26b_controls.ipynb #n14b41c
+# %% ../../nbs/26b_controls.ipynb #n2ffb7f
 Options = Sequence[Any] | Mapping[str, Any]  # values, (word, value) pairs, or word -> value
 
 
@@ -98,7 +98,7 @@ def _pairs(options: Options) -> list:
     "Options as ipywidgets want them."
     return list(options.items()) if isinstance(options, Mapping) else list(options)
 
-# %% ../../nbs/26b_controls.ipynb #nd61822
+# %% ../../nbs/26b_controls.ipynb #n269c95
 def toggles(
     description: str,
     tooltips: str | Sequence[str],  # of all, or one for each option
@@ -132,7 +132,7 @@ def dropdown(
         made.value = value
     return made
 
-# %% ../../nbs/26b_controls.ipynb #n2f725e
+# %% ../../nbs/26b_controls.ipynb #n2e5021
 def switch(
     description: str,
     tooltip: str,
@@ -166,7 +166,7 @@ def button(
     "Do something once: `button(...).on_click(lambda _: ...)`."
     return _control(widgets.Button, description, tooltip, width, icon=icon)
 
-# %% ../../nbs/26b_controls.ipynb #naddae0
+# %% ../../nbs/26b_controls.ipynb #n973d40
 def row(
     *children: widgets.Widget,
     justify: str = "space-between",  # CSS justify-content

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['with_attention', 'output_labels', 'paint', 'FusionView', 'explore_fusion']
 
-# %% ../../nbs/26f_fusion.ipynb #nb80667
+# %% ../../nbs/26f_fusion.ipynb #na53118
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -63,7 +63,7 @@ def with_attention(
     fused = fuse(output.context, output.detail, attention)
     return replace(output, attention=attention, fused=fused)
 
-# %% ../../nbs/26f_fusion.ipynb #n8b590a
+# %% ../../nbs/26f_fusion.ipynb #n06b094
 @torch.inference_mode()
 def output_labels(
     output: Output,
@@ -177,7 +177,7 @@ _BRUSH_TIPS = (
     "rub out",
 )
 
-# %% ../../nbs/26f_fusion.ipynb #n616f3d
+# %% ../../nbs/26f_fusion.ipynb #n01d52d
 @dataclass(frozen=True)
 class FusionState(State):
     "What the controls of `explore_fusion` say."
@@ -211,7 +211,7 @@ class FusionRecord:
     prediction: ScenePrediction
     fusion: Fusion | None  # None: the model has no attention
 
-# %% ../../nbs/26f_fusion.ipynb #na23591
+# %% ../../nbs/26f_fusion.ipynb #n55c615
 def _fuse_again(
     prediction: ScenePrediction,  # of an HRDA model
     attention: Tensor,  # (1,K or 1,h,w)
@@ -230,7 +230,7 @@ def _fuse_again(
     mean = output.upsampled("attention")[0, 0].float().cpu().numpy()
     return Fusion(mean, labels, changes, scores)
 
-# %% ../../nbs/26f_fusion.ipynb #n896161
+# %% ../../nbs/26f_fusion.ipynb #ne21cff
 def _fusion_words(
     attention: str,  # in words
     fusion: Fusion,
@@ -269,7 +269,7 @@ def _fusion_tables(
         f"{_change_table(scores['learned'], scores['this'], classes)}</div>"
     )
 
-# %% ../../nbs/26f_fusion.ipynb #nd527a6
+# %% ../../nbs/26f_fusion.ipynb #nb11e22
 _STEP = 16  # pixels that an arrow key moves the brush
 _NO_ATTENTION = (
     "this model looks at one scale only, there is no attention to override; "
@@ -282,7 +282,7 @@ def _overlay(record: FusionRecord, colours: np.ndarray, caption: str) -> np.ndar
     over = blend(record.prediction.scene.image, colours, record.state.opacity)
     return captioned(over, caption)
 
-# %% ../../nbs/26f_fusion.ipynb #n21b651
+# %% ../../nbs/26f_fusion.ipynb #nf05ecc
 def _fusion_pictures(
     record: FusionRecord,
     classes: ClassTable,
@@ -315,7 +315,7 @@ def _fusion_pictures(
 
 _STEP = 16  # pixels that an arrow key moves the brush
 
-# %% ../../nbs/26f_fusion.ipynb #n93e52a
+# %% ../../nbs/26f_fusion.ipynb #n621146
 def _draw_fusion(
     record: FusionRecord,
     classes: ClassTable,
@@ -332,7 +332,7 @@ def _draw_fusion(
     words = _fusion_words(attention, fusion)
     return Drawing(pictures, words, texts, classes_in(fusion.labels))
 
-# %% ../../nbs/26f_fusion.ipynb #nb22317
+# %% ../../nbs/26f_fusion.ipynb #nffcef5
 def _fusion_controls() -> dict[str, widgets.Widget]:
     "What can be chosen."
     constant = "one attention everywhere: 0 context, 1 detail"
@@ -349,7 +349,7 @@ def _fusion_controls() -> dict[str, widgets.Widget]:
         ),
     )
 
-# %% ../../nbs/26f_fusion.ipynb #nfd1dc0
+# %% ../../nbs/26f_fusion.ipynb #na05728
 class _FusionPage(View):
     "Controls, three canvases and texts."
 
@@ -385,7 +385,7 @@ class _FusionPage(View):
         ]
         return [*controls, widgets.GridBox(fields, layout=layout), self.words, self.legend]
 
-# %% ../../nbs/26f_fusion.ipynb #nc806e6
+# %% ../../nbs/26f_fusion.ipynb #nbbe7a4
 @dataclass(frozen=True, eq=False)
 class Painting:
     "What was painted over the attention of a picture."
@@ -400,7 +400,7 @@ def _cells(painting: Painting | None, picture: str, shape: tuple[int, int]) -> n
         return painting.cells
     return np.full(tuple(shape), np.nan, np.float32)
 
-# %% ../../nbs/26f_fusion.ipynb #nf72bca
+# %% ../../nbs/26f_fusion.ipynb #n4cec2e
 class _FusionBrush(_FusionPage):
     "What the brush, the slider and the button do."
 
@@ -410,7 +410,7 @@ class _FusionBrush(_FusionPage):
     def connect(self) -> None:
         "A stroke paints; the slider and the button switch the mode."
         self.attention.on("stroke", self.stroke)
-        self.value.observe(lambda _: setattr(self.mode, "value", "constant"), "value")
+        self.value.observe(lambda _: self._use("constant"), "value")
         self.reset.on_click(lambda _: self.clear())
 
     def stroke(
@@ -437,10 +437,14 @@ class _FusionBrush(_FusionPage):
         "Another painting, or none."
         self.painting = painting
         self.strokes += 1
-        with self.together():
-            self.mode.value = "painted" if painting else "learned"
+        self._use("painted" if painting else "learned")
 
-# %% ../../nbs/26f_fusion.ipynb #n5a49d0
+    def _use(self, mode: str) -> None:
+        "Go to a mode, and draw once."
+        with self.together():
+            self.mode.value = mode
+
+# %% ../../nbs/26f_fusion.ipynb #ncddb55
 def _chosen_attention(
     learned: Tensor,  # (1,K or 1,h,w)
     state: FusionState,
@@ -453,7 +457,7 @@ def _chosen_attention(
         return learned
     return torch.full_like(learned, CONSTANTS.get(state.mode, state.value))
 
-# %% ../../nbs/26f_fusion.ipynb #nf3d0a4
+# %% ../../nbs/26f_fusion.ipynb #n6a2640
 class FusionView(_FusionBrush):
     "The attention in the hands of the class."
 
@@ -487,7 +491,7 @@ class FusionView(_FusionBrush):
         "IoUs of the network's own maps."
         return scale_scores(self.scenes.prediction(picture), self.class_table.num_classes)
 
-# %% ../../nbs/26f_fusion.ipynb #n24b117
+# %% ../../nbs/26f_fusion.ipynb #n0371c8
 def explore_fusion(
     model: Model = None,  # an HRDA model, a checkpoint, or None: the sample checkpoint
     pictures: Pictures = None,  # folder, dataset, pictures; None: the sample's target streets

@@ -88,7 +88,7 @@ def _map_labels(
     "The labels that a map shows."
     return prediction.scene.truth if name == "truth" else prediction.labels.get(name)
 
-# %% ../../nbs/26e_predictions.ipynb #n37157f
+# %% ../../nbs/26e_predictions.ipynb #n66613d
 def map_colours(
     prediction: ScenePrediction,
     name: str,  # one of `MAPS`
@@ -105,7 +105,7 @@ def map_colours(
         return error_map(prediction.labels["fused"], prediction.scene.truth)
     return classes.colorize(_map_labels(prediction, name))
 
-# %% ../../nbs/26e_predictions.ipynb #n6e5191
+# %% ../../nbs/26e_predictions.ipynb #nb4d32b
 def _pixels_of(
     label: np.ndarray,  # (H,W) uint8
     chosen: Collection[int],  # class indices
@@ -132,7 +132,7 @@ def _coloured_pixels(
     where = _pixels_of(prediction.labels.get(name, prediction.labels["fused"]), chosen)
     return where | _pixels_of(truth, chosen) if name == "error" else where
 
-# %% ../../nbs/26e_predictions.ipynb #n50413a
+# %% ../../nbs/26e_predictions.ipynb #na2eaa9
 def draw_map(
     prediction: ScenePrediction,
     name: str,  # one of `MAPS`
@@ -250,7 +250,7 @@ def scale_scores(
     order = [s for s in ("context", "detail", "fused") if s in prediction.labels]
     return {s: class_iou(prediction.labels[s], truth, num_classes) for s in order}
 
-# %% ../../nbs/26e_predictions.ipynb #n9926e9
+# %% ../../nbs/26e_predictions.ipynb #n011750
 def _score_words(
     scores: Scores,
     right: float,  # share of the labelled pixels that are right
@@ -360,7 +360,7 @@ class PredictionsRecord:
     pixel: tuple[int, int]  # (y,x)
     vote: pd.DataFrame  # of `pixel_vote`
 
-# %% ../../nbs/26e_predictions.ipynb #n66ef25
+# %% ../../nbs/26e_predictions.ipynb #n4f0335
 def _predictions_controls(
     model: nn.Module,
     classes: ClassTable,
@@ -378,7 +378,7 @@ def _predictions_controls(
         all=button("all classes", "colour all classes again", width="8em"),
     )
 
-# %% ../../nbs/26e_predictions.ipynb #na128bb
+# %% ../../nbs/26e_predictions.ipynb #na0f4f4
 _Panel = Callable[[str, bool], np.ndarray]  # map, right of the wiper -> picture
 
 
@@ -404,7 +404,7 @@ def draw_predictions(
     legend = classes_in(*(_map_labels(prediction, m) for m in state.maps))
     return Drawing({"canvas": picture}, words, dict(pixel=vote, key=_map_key(shown)), legend)
 
-# %% ../../nbs/26e_predictions.ipynb #n2db88e
+# %% ../../nbs/26e_predictions.ipynb #nce51e2
 class _PredictionsPage(View):
     "Controls, a canvas and texts."
 
@@ -441,7 +441,7 @@ class _PredictionsPage(View):
         self.clicked = self.picture.value, y, x
         self.refresh()
 
-# %% ../../nbs/26e_predictions.ipynb #n2ed74b
+# %% ../../nbs/26e_predictions.ipynb #n3d7dd0
 class PredictionsView(_PredictionsPage):
     "Every map of a model over its picture, and the vote behind any pixel."
 
@@ -475,7 +475,7 @@ class PredictionsView(_PredictionsPage):
         caption = f"no {name}" if why_missing(prediction, name) else name
         return captioned(drawn, caption, right=right)
 
-# %% ../../nbs/26e_predictions.ipynb #n08f525
+# %% ../../nbs/26e_predictions.ipynb #n2adf3f
 def explore_predictions(
     model: Model = None,  # a model, a checkpoint, or None: the sample checkpoint
     pictures: Pictures = None,  # folder, dataset, pictures; None: the sample's target streets

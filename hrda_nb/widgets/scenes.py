@@ -6,7 +6,7 @@
 __all__ = ['Scene', 'ScenePrediction', 'predict_scene', 'Scenes', 'class_iou', 'mean_iou', 'State', 'Picture', 'Drawing', 'View',
            'Pages']
 
-# %% ../../nbs/26d_scenes.ipynb #n7bec47
+# %% ../../nbs/26d_scenes.ipynb #nffa122
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -32,7 +32,7 @@ from ..plots import encode, legend_image, safe_palette
 from .canvas import Canvas
 from .controls import column, dropdown, row, switch, tagged
 
-# %% ../../nbs/26d_scenes.ipynb #nfdfa4f
+# %% ../../nbs/26d_scenes.ipynb #na34897
 @dataclass(eq=False)
 class Scene:
     "A picture to look at."
@@ -58,7 +58,7 @@ class ScenePrediction:
     attention: np.ndarray | None  # (H,W) float32 in [0,1], 1: the detail was trusted
     confidence: np.ndarray  # (H,W) float32 in [0,1], of the fused label
 
-# %% ../../nbs/26d_scenes.ipynb #n29d38b
+# %% ../../nbs/26d_scenes.ipynb #n1ff555
 def image_tensor(
     image: np.ndarray,  # (H,W,3) uint8
     device: torch.device,
@@ -78,13 +78,13 @@ def scene_prediction(scene: Scene, output: Output) -> ScenePrediction:
     confidence = logits["fused"].softmax(0).max(0).values.numpy()
     return ScenePrediction(scene, output, logits, labels, attention, confidence)
 
-# %% ../../nbs/26d_scenes.ipynb #ndd1cf3
+# %% ../../nbs/26d_scenes.ipynb #nbac6ee
 def predict_scene(model: nn.Module, scene: Scene) -> ScenePrediction:
     "One forward pass over the whole picture."
     with evaluating(model):
         return scene_prediction(scene, model(image_tensor(scene.image, model_device(model))))
 
-# %% ../../nbs/26d_scenes.ipynb #n9b693a
+# %% ../../nbs/26d_scenes.ipynb #na45fb2
 # a folder, a dataset, pictures as `as_rgb` reads them, or None: target/val of the sample
 Pictures = str | Path | SegmentationDataset | Sequence[Any] | None
 
@@ -106,7 +106,7 @@ def shrink(
         return small, None
     return small, np.array(Image.fromarray(truth).resize(size, Image.Resampling.NEAREST))
 
-# %% ../../nbs/26d_scenes.ipynb #n7c5828
+# %% ../../nbs/26d_scenes.ipynb #n51b262
 def open_pictures(
     pictures: Pictures,
     classes: ClassTable | None = None,  # of labels in a folder; None: found beside it
@@ -131,7 +131,7 @@ def _picture_name(picture: Any, i: int) -> str:
         return Path(picture).name
     return getattr(picture, "name", f"picture {i + 1}")
 
-# %% ../../nbs/26d_scenes.ipynb #nfc21e3
+# %% ../../nbs/26d_scenes.ipynb #n3ffb94
 Labelled = str | Path | SegmentationDataset | None  # None: source/train of the sample
 
 
@@ -164,7 +164,7 @@ def labelled_scene(
     image = item["image"].permute(1, 2, 0).numpy()
     return Scene(dataset.names[i], *shrink(image, item["label"].numpy(), max_side))
 
-# %% ../../nbs/26d_scenes.ipynb #nd00ed3
+# %% ../../nbs/26d_scenes.ipynb #n6e1ab0
 Model = nn.Module | str | Path | None  # a model, a checkpoint, or None: the sample checkpoint
 _LONGEST = 1024  # pixels: pictures are shrunk to this where no recipe says otherwise
 
@@ -196,7 +196,7 @@ def _check_classes(known: int, given: int) -> None:
             "give the table it was trained with"
         )
 
-# %% ../../nbs/26d_scenes.ipynb #n83c258
+# %% ../../nbs/26d_scenes.ipynb #n77a199
 class _Album:
     "Pictures by name; what is added comes last."
 
@@ -233,7 +233,7 @@ class _Album:
         truth = item["label"].numpy() if "label" in item else None
         return Scene(name, *shrink(as_rgb(item["image"]), truth, self.max_side))
 
-# %% ../../nbs/26d_scenes.ipynb #n63fab1
+# %% ../../nbs/26d_scenes.ipynb #nc952df
 class Scenes(_Album):
     "Pictures and one model; what was computed last is kept."
 
@@ -273,7 +273,7 @@ class Scenes(_Album):
         self.added[name] = Scene(name, *shrink(as_rgb(picture), None, self.max_side))
         return name
 
-# %% ../../nbs/26d_scenes.ipynb #nb299c2
+# %% ../../nbs/26d_scenes.ipynb #nf2ab49
 Models = Model | Mapping[str, nn.Module | str | Path]  # one, several by name, or the sample's two
 
 
@@ -297,7 +297,7 @@ def open_models(
     opened = {name: open_model(named[name])[0].to(device) for name in first}
     return scenes, opened | {last: scenes.model}
 
-# %% ../../nbs/26d_scenes.ipynb #nd990ee
+# %% ../../nbs/26d_scenes.ipynb #ne641ab
 def accuracy(
     label: np.ndarray,  # (H,W) class indices
     truth: np.ndarray,  # (H,W) class indices or 255
@@ -306,7 +306,7 @@ def accuracy(
     known = truth != IGNORE
     return float((label == truth)[known].mean()) if known.any() else float("nan")
 
-# %% ../../nbs/26d_scenes.ipynb #n67c543
+# %% ../../nbs/26d_scenes.ipynb #n83c911
 def class_iou(
     label: np.ndarray,  # (H,W) uint8 class indices
     truth: np.ndarray,  # (H,W) uint8 class indices or 255
@@ -327,7 +327,7 @@ def mean_iou(
     "Mean over the classes in the truth."
     return float(np.nanmean(scores)) if np.isfinite(scores).any() else float("nan")
 
-# %% ../../nbs/26d_scenes.ipynb #n6dcbc1
+# %% ../../nbs/26d_scenes.ipynb #na0642d
 @dataclass(frozen=True)
 class State:
     "What the controls say; a view adds a field of the same name for each control of its own."
@@ -359,7 +359,7 @@ class Drawing:
     texts: dict[str, str] = field(default_factory=dict)  # name of the field -> HTML
     legend: Iterable[int] = ()  # the classes that are to be seen
 
-# %% ../../nbs/26d_scenes.ipynb #n88550f
+# %% ../../nbs/26d_scenes.ipynb #nd1f03e
 def read_uploads(
     files: Iterable[dict],  # the value of a `FileUpload`
 ) -> list[tuple[str, Image.Image]]:  # name, picture
@@ -376,7 +376,7 @@ def read_uploads(
         found.append((file["name"], picture))
     return found
 
-# %% ../../nbs/26d_scenes.ipynb #n8d9dd4
+# %% ../../nbs/26d_scenes.ipynb #n75f1b9
 def _frame_controls(
     scenes: Scenes | None,
     classes: ClassTable | None,
@@ -402,7 +402,7 @@ def _legend() -> widgets.Image:
     made.alt = "class legend"
     return made
 
-# %% ../../nbs/26d_scenes.ipynb #n83f7a1
+# %% ../../nbs/26d_scenes.ipynb #n60d599
 class _Frame(widgets.VBox):
     "What a view is made of, by name, and how it stands on the page."
 
@@ -427,7 +427,9 @@ class _Frame(widgets.VBox):
         for name, part in parts.items():
             assert not hasattr(self, name), f"a view already has something called {name}"
             setattr(self, name, part)
-            tagged(part, name, f"{self.name}-{name}")
+            tagged(part, f"{self.name}-{name}")
+            if name != "view":  # hrda-view is the whole view
+                tagged(part, name)
         return parts
 
     def make_controls(self) -> dict[str, widgets.Widget]:
@@ -442,7 +444,7 @@ class _Frame(widgets.VBox):
         "The names of its fields of text, besides `words`."
         return ()
 
-# %% ../../nbs/26d_scenes.ipynb #n4a6c7d
+# %% ../../nbs/26d_scenes.ipynb #ndfb71b
 class _Page(_Frame):
     "Where things stand."
 
@@ -471,7 +473,7 @@ class _Page(_Frame):
         "A canvas under its title."
         return column(self.titles[name], self.canvases[name], width=width, min_width="15em")
 
-# %% ../../nbs/26d_scenes.ipynb #n225c96
+# %% ../../nbs/26d_scenes.ipynb #n422423
 class _Screen(_Page):
     "Puts drawings on the screen."
 
@@ -513,7 +515,7 @@ class _Screen(_Page):
             self.legend.value = encode(legend_image(self.classes, 900, present), "png")
             self._legend_shown = self.classes, present
 
-# %% ../../nbs/26d_scenes.ipynb #n2982e9
+# %% ../../nbs/26d_scenes.ipynb #nb2dfd8
 def _put(
     canvas: Canvas,
     picture: Picture,
@@ -534,7 +536,7 @@ def _put(
         if before is None or before.other is not picture.other:
             canvas.other = b"" if picture.other is None else encode(picture.other)
 
-# %% ../../nbs/26d_scenes.ipynb #n21ade2
+# %% ../../nbs/26d_scenes.ipynb #n6c3fc2
 class _Refreshing(_Screen):
     "Draws again when the controls say something else."
 
@@ -573,7 +575,7 @@ class _Refreshing(_Screen):
             self._waiting = False
         self.refresh()
 
-# %% ../../nbs/26d_scenes.ipynb #n2d40b4
+# %% ../../nbs/26d_scenes.ipynb #n737f60
 class View(_Refreshing):
     "An interactive view: the pattern stands at the top of this notebook."
 
@@ -614,7 +616,7 @@ class View(_Refreshing):
                 self.picture.options = self.scenes.names
                 self.picture.value = names[-1]
 
-# %% ../../nbs/26d_scenes.ipynb #na17b73
+# %% ../../nbs/26d_scenes.ipynb #n7e0368
 class Pages(widgets.Tab):
     "Views in tabs, each built when its tab is first opened."
 
