@@ -20,7 +20,7 @@ import tyro
 from torch import nn
 from tyro.conf import Positional
 
-from .data.datasets import Report, doctor, prepare
+from .data.doctor import Report, doctor, prepare
 from .data.files import write_atomically
 from .data.labels import ClassTable, UserError
 from .data.samples import samples_dir, write_samples

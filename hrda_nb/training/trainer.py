@@ -24,7 +24,8 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..data.datasets import SegmentationDataset, class_statistics, find_splits, open_folder
+from ..data.datasets import SegmentationDataset, class_statistics, open_folder
+from ..data.layouts import find_splits
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
