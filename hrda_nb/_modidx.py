@@ -449,6 +449,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                           'hrda_nb/models/decoders.py'),
                                          'hrda_nb.models.decoders.InterlacedAttention.__init__': ( 'decoders.html#interlacedattention.__init__',
                                                                                                    'hrda_nb/models/decoders.py'),
+                                         'hrda_nb.models.decoders.InterlacedAttention.attend': ( 'decoders.html#interlacedattention.attend',
+                                                                                                 'hrda_nb/models/decoders.py'),
                                          'hrda_nb.models.decoders.InterlacedAttention.forward': ( 'decoders.html#interlacedattention.forward',
                                                                                                   'hrda_nb/models/decoders.py'),
                                          'hrda_nb.models.decoders.LevelEmbedding': ( 'decoders.html#levelembedding',

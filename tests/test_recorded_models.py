@@ -1,6 +1,7 @@
 """Encoders, decoders and checkpoints against recorded values of the published code, and against
 `transformers` as an independent witness."""
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -9,7 +10,14 @@ from timm.layers import DropPath
 from torch import nn
 
 from hrda_nb.data.geometry import resize
-from hrda_nb.models.decoders import DLV2Head
+from hrda_nb.models.decoders import (
+    DAFormerHead,
+    DeepLabV3PlusHead,
+    DLV2Head,
+    InterlacedAttention,
+    SegFormerHead,
+    UPerHead,
+)
 from hrda_nb.models.mix_transformer import (
     _our_name,
     from_transformers,
@@ -205,3 +213,76 @@ def test_deeplabv2_in_training():
         "r50w16.train.stem_running_var": net[0].stem[1].running_var,
     }
     assert check_dlv2(got) == list(got)
+
+
+# --- decoders
+
+CHANNELS = {"mit_tiny": (16, 32, 40, 64), "mit_b0": (32, 64, 160, 256)}
+
+
+def build_head(key):
+    "The head of one recorded run: 'mit_tiny.segformer'"
+    width, variant = key.split(".")
+    ins, is_tiny = CHANNELS[width], width == "mit_tiny"
+    channels = (
+        32 if is_tiny else {"segformer": 768, "dlv3p": 512, "dlv3p_sfa": 512}.get(variant, 256)
+    )
+    if variant == "segformer":
+        return SegFormerHead(ins, 19, channels)
+    if variant == "upernet":
+        return UPerHead(ins, 19, channels)
+    if variant.startswith("dlv3p"):
+        low = 12 if is_tiny else 48
+        return DeepLabV3PlusHead(ins, 19, channels, low_channels=low, enlarge="sfa" in variant)
+    head = DAFormerHead(ins, 19, channels, fusion=variant.removeprefix("daformer_"))
+    if variant == "daformer_isa":
+        inner = channels // 2 if is_tiny else channels
+        head.fuse_layer = InterlacedAttention(4 * channels, channels, inner)
+    return head
+
+
+def recorded_features(width, h=24, w=32):
+    "The features that the recorded runs were fed"
+    rs = np.random.RandomState(123)
+    return [
+        torch.from_numpy(rs.standard_normal((1, c, h >> i, w >> i))).float()
+        for i, c in enumerate(CHANNELS[width])
+    ]
+
+
+DECODERS = sorted(fixture("decoders"))  # the cut set has not all of them
+
+
+def test_enough_decoders_are_recorded():
+    assert len(DECODERS) >= 11
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("key", DECODERS)
+def test_decoder_gives_the_published_logits(key):
+    head = det_fill(build_head(key).eval(), prefix="decode_head.")
+    logits = head(recorded_features(key.split(".")[0]))
+    if fixture("decoders")[key].shape != logits.shape:  # a sample of every fourth cell
+        logits = logits[..., 1::4, 2::4]
+    test_recorded(logits, "decoders", key)
+
+
+@pytest.mark.parametrize("key", fixture_json("decoders"))
+def test_decoder_is_built_as_published(key):
+    "But for SegFormer's `conv_seg`, which is never used"
+    want = dict(fixture_json("decoders")[key]["state_dict"])
+    if key.endswith("segformer"):
+        want = {k: v for k, v in want.items() if not k.startswith("conv_seg")}
+    head = on_meta(build_head, key)
+    assert {k: list(v.shape) for k, v in head.named_parameters()} == want
+
+
+@torch.no_grad()
+def test_decoder_within_hrda():
+    "Other names stand in front of it, hence other recorded weights"
+    head = DAFormerHead(CHANNELS["mit_tiny"], 19, 32).eval()
+    det_fill(head, prefix="decode_head.head.")
+    features = recorded_features("mit_tiny")
+    level = head.embed_layers[3](features[3])
+    test_recorded(level.flatten(2).transpose(1, 2), "head_mit_tiny", "embed3")
+    test_recorded(head(features), "head_mit_tiny", "logits")
