@@ -48,6 +48,19 @@ def _conv_last(
     "Apply a convolution to a map whose channels come last, without copying it."
     return conv(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
+# %% ../../nbs/05_mix_transformer.ipynb #ne5f817
+def _fill_up(
+    x: Tensor,  # (B,H,W,C)
+    least: int,  # cells
+) -> Tensor:  # (B,max(H,least),max(W,least),C)
+    "Repeat the border of a map that is smaller than one square of cells."
+    down = max(least - x.shape[1], 0)
+    right = max(least - x.shape[2], 0)
+    if not (down or right):
+        return x
+    filled = F.pad(x.permute(0, 3, 1, 2), (0, right, 0, down), mode="replicate")
+    return filled.permute(0, 2, 3, 1)
+
 # %% ../../nbs/05_mix_transformer.ipynb #c014
 class EfficientSelfAttention(nn.Module):
     "Every cell looks at every `sr`×`sr` square of cells (SegFormer, equations 1 and 2)."
@@ -88,19 +101,6 @@ class EfficientSelfAttention(nn.Module):
         k, v = kv.permute(2, 0, 3, 1, 4)  # (B, heads, N/R², d) each
         out = F.scaled_dot_product_attention(q, k, v)  # (B, heads, N, d)
         return self.proj(out.transpose(1, 2).reshape(B, H, W, C))
-
-
-def _fill_up(
-    x: Tensor,  # (B,H,W,C)
-    least: int,  # cells
-) -> Tensor:  # (B,max(H,least),max(W,least),C)
-    "Repeat the border of a map that is smaller than one square of cells."
-    down = max(least - x.shape[1], 0)
-    right = max(least - x.shape[2], 0)
-    if not (down or right):
-        return x
-    filled = F.pad(x.permute(0, 3, 1, 2), (0, right, 0, down), mode="replicate")
-    return filled.permute(0, 2, 3, 1)
 
 # %% ../../nbs/05_mix_transformer.ipynb #c021
 class MixFFN(nn.Module):
@@ -190,6 +190,23 @@ def _init_weights(m: nn.Module) -> None:
     if isinstance(m, (nn.Linear, nn.Conv2d)):
         nn.init.zeros_(m.bias)
 
+# %% ../../nbs/05_mix_transformer.ipynb #n2eaa4b
+def _stage_parts(
+    cfg: MiTConfig,
+    i: int,  # 1 to 4
+    drop_paths: Iterator[float],  # of the blocks that are still to come
+) -> dict[str, nn.Module]:  # published name -> module
+    "Patch embedding, blocks and layer norm of one stage."
+    ni, nf = (3, *cfg.dims)[i - 1 : i + 1]
+    patch, stride = (7, 4) if i == 1 else (3, 2)
+    embed = OverlapPatchEmbed(ni, nf, patch, stride)
+    blocks = nn.ModuleList()
+    for _ in range(cfg.depths[i - 1]):
+        block = Block(nf, cfg.heads[i - 1], cfg.sr[i - 1], cfg.mlp_ratio, next(drop_paths))
+        blocks.append(block)
+    norm = nn.LayerNorm(nf, eps=1e-6)
+    return {f"patch_embed{i}": embed, f"block{i}": blocks, f"norm{i}": norm}
+
 # %% ../../nbs/05_mix_transformer.ipynb #c029
 class MixVisionTransformer(nn.Module):
     "Four stages of patch embedding, blocks and layer norm; parameters are named as published."
@@ -202,26 +219,9 @@ class MixVisionTransformer(nn.Module):
         self.channels = cfg.dims
         drop_paths = iter(cfg.drop_paths())
         for i in range(1, 5):
-            self._add_stage(i, drop_paths)
+            for name, module in _stage_parts(cfg, i, drop_paths).items():
+                self.add_module(name, module)
         self.apply(_init_weights)
-
-    def _add_stage(
-        self,
-        i: int,  # 1 to 4
-        drop_paths: Iterator[float],  # of the blocks that are still to come
-    ) -> None:
-        "Add the patch embedding, the blocks and the norm of one stage."
-        dims = (3, *self.cfg.dims)
-        patch, stride = (7, 4) if i == 1 else (3, 2)
-        embed = OverlapPatchEmbed(dims[i - 1], dims[i], patch, stride)
-        heads, sr = self.cfg.heads[i - 1], self.cfg.sr[i - 1]
-        blocks = [
-            Block(dims[i], heads, sr, self.cfg.mlp_ratio, next(drop_paths))
-            for _ in range(self.cfg.depths[i - 1])
-        ]
-        self.add_module(f"patch_embed{i}", embed)
-        self.add_module(f"block{i}", nn.ModuleList(blocks))
-        self.add_module(f"norm{i}", nn.LayerNorm(dims[i], eps=1e-6))
 
     def stage(
         self,

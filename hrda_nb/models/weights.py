@@ -336,6 +336,7 @@ class _Misfit(NamedTuple):
 
 
 def _size(t: Tensor) -> str:
+    "Its shape as '19x256x1x1'."
     return "x".join(map(str, t.shape)) or "scalar"
 
 
@@ -592,7 +593,7 @@ def _our_meta(found: Checkpoint) -> dict:
         f"hrda import {found.source} --out NAME.safetensors"
     )
 
-
+# %% ../../nbs/11_weights.ipynb #nb0abf9
 def _rebuild(config: dict, source: str) -> nn.Module:
     "The network that a checkpoint says it belongs to, with random weights."
     try:
@@ -621,6 +622,7 @@ def load_checkpoint(
 # %% ../../nbs/11_weights.ipynb #c052
 @cache
 def _load_sample(which: str) -> TrainedModel:
+    "A bundled checkpoint, read once."
     return load_checkpoint(samples_dir() / "checkpoints" / f"{which}.safetensors")
 
 
@@ -643,6 +645,13 @@ def _class_table(notes: dict, num_classes: int) -> dict | None:
     return cityscapes.as_dict() if num_classes == len(cityscapes.names) else None
 
 
+def _recipe(found: Checkpoint) -> dict:
+    "What a file says about its training."
+    known = {k: found.notes.get(k) for k in ("iter", "config")}
+    known = {k: v for k, v in known.items() if isinstance(v, (int, str))}
+    return known | dict(imported_from=found.source)
+
+
 def _import_encoder(
     found: Checkpoint,
     name: str,  # of the encoder
@@ -656,7 +665,7 @@ def _import_encoder(
     extra = dict.fromkeys(_group(k) for k in found.weights if k not in kept)
     return LoadReport(found.source, recipe["network"], len(kept), [*extra, *found.unused])
 
-
+# %% ../../nbs/11_weights.ipynb #n609229
 def import_published(
     source: str | os.PathLike,  # file, folder or hub repository
     out: str | os.PathLike,  # .safetensors
@@ -666,9 +675,7 @@ def import_published(
     "Turn a published checkpoint into one of ours; a bare encoder stays one. Raises `UserError`."
     found = _published_network(source, which)
     config = _network_config(found)
-    told = {k: v for k, v in found.notes.items() if k in ("iter", "config")}
-    recipe = {k: v for k, v in told.items() if isinstance(v, (int, str))}
-    recipe |= dict(imported_from=found.source, network=which)
+    recipe = _recipe(found) | dict(network=which)
     if "arch" not in config:
         return _import_encoder(found, config["encoder"], recipe, out)
     model = build_model(**config)
@@ -684,9 +691,10 @@ library_name: hrda_nb
 pipeline_tag: image-segmentation
 license: {licence}
 ---
-Semantic segmentation with domain adaptation (HRDA). Load with `Pretrained.from_pretrained("OWNER/NAME")` of `hrda_nb.models.weights`.
+Semantic segmentation with domain adaptation (HRDA).
+Load with `Pretrained.from_pretrained("OWNER/NAME")` of `hrda_nb.models.weights`.
 {note}
-"""  # noqa: E501
+"""
 _NVIDIA_NOTE = (
     "Its encoder may stem from NVIDIA's SegFormer weights, whose licence forbids commercial use; "
     "so is this model."
@@ -710,6 +718,7 @@ class Pretrained(nn.Module, ModelHubMixin):
         self,
         images: Tensor,  # (B,3,H,W) in [0,1]
     ) -> Any:  # the model's `Output`
+        "Logits of the network."
         return self.model(images)
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -756,16 +765,18 @@ class _FusedLogits(nn.Module):
         self,
         images: Tensor,  # (B,3,H,W) in [0,1]
     ) -> Tensor:  # (B,K,H,W)
+        "Fused logits at the picture's size."
         return self.model(images).upsampled("fused")
 
 
 def _require_onnx() -> None:
+    "Raise `UserError` where the packages of the extra `onnx` are missing."
     if any(find_spec(n) is None for n in ("onnx", "onnxscript", "onnxruntime")):
         raise UserError(
             'the export needs onnx, onnxscript and onnxruntime: pip install "hrda_nb[onnx]"'
         )
 
-
+# %% ../../nbs/11_weights.ipynb #n9bb2c8
 def _write_graph(net: nn.Module, images: Tensor, path: Path) -> None:
     "Follow a picture through the network and write the graph."
     with warnings.catch_warnings():
@@ -788,6 +799,22 @@ def _run_graph(path: Path, images: Tensor) -> Tensor:
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     return torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+# %% ../../nbs/11_weights.ipynb #nc0e727
+class _Different(Exception):
+    "The exported network answers differently."
+
+
+def _write_checked(model: nn.Module, path: Path, size: tuple[int, int], tolerance: float) -> float:
+    "Write a graph and try it on one picture: the largest difference; `_Different` if too large."
+    net = _FusedLogits(deepcopy(model)).cpu().eval()
+    images = torch.rand(1, 3, *size)
+    _write_graph(net, images, path)
+    want = net(images)
+    difference = (_run_graph(path, images) - want).abs().max().item()
+    if difference > tolerance * max(1.0, want.abs().max().item()):
+        raise _Different(f"the exported network differs by {difference:.1e}")
+    return difference
 
 # %% ../../nbs/11_weights.ipynb #c081
 @torch.no_grad()
@@ -813,20 +840,4 @@ def export_onnx(
     except OSError as e:
         reason = error_reason(e)
         raise UserError(f"{path} cannot be written ({reason}): choose another place") from None
-    return difference
-
-
-class _Different(Exception):
-    "The exported network answers differently."
-
-
-def _write_checked(model: nn.Module, path: Path, size: tuple[int, int], tolerance: float) -> float:
-    "Write a graph and try it on one picture: the largest difference; `_Different` if too large."
-    net = _FusedLogits(deepcopy(model)).cpu().eval()
-    images = torch.rand(1, 3, *size)
-    _write_graph(net, images, path)
-    want = net(images)
-    difference = (_run_graph(path, images) - want).abs().max().item()
-    if difference > tolerance * max(1.0, want.abs().max().item()):
-        raise _Different(f"the exported network differs by {difference:.1e}")
     return difference
