@@ -34,7 +34,7 @@ _all_ = [
     "watch_training",
 ]
 
-
+# %% ../../nbs/26_widgets.ipynb #n30b65f
 def __getattr__(name: str) -> Any:
     "A view, loaded when it is first asked for."
     if name not in _MODULES:

@@ -52,7 +52,7 @@ function draw() {
 }
 """
 
-# %% ../../nbs/26a_canvas.ipynb #n930d85
+# %% ../../nbs/26a_canvas.ipynb #n920c26
 _SHAPES = """
 function drawOther(H, W, unit) {
   const edge = model.get("wiper") * W;
@@ -90,7 +90,7 @@ function drawMark(mark, unit) {
 }
 """
 
-# %% ../../nbs/26a_canvas.ipynb #n388953
+# %% ../../nbs/26a_canvas.ipynb #nc11e53
 _BOXES = """
 function drawFrame(box, width, colour) {
   ctx.strokeStyle = colour;
@@ -164,7 +164,7 @@ function moveBox(name, y, x) {  // its upper left corner, snapped and kept insid
 }
 """
 
-# %% ../../nbs/26a_canvas.ipynb #nd8ce79
+# %% ../../nbs/26a_canvas.ipynb #na1a41f
 _POINTER = """
 function place(e) {
   const [H, W] = model.get("shape");
@@ -194,7 +194,7 @@ function beginStroke(p) {
 }
 """
 
-# %% ../../nbs/26a_canvas.ipynb #nf19152
+# %% ../../nbs/26a_canvas.ipynb #na5e1db
 _LISTEN = """
 canvas.addEventListener("pointerdown", e => {
   const p = place(e);
@@ -252,7 +252,7 @@ function selectNextBox() {
 }
 """
 
-# %% ../../nbs/26a_canvas.ipynb #na840a1
+# %% ../../nbs/26a_canvas.ipynb #n3368db
 _KEYS = """
 function moveSelectedBox(dy, dx) {
   if (!model.get("boxes").some(b => b.name === selected)) selectNextBox();
@@ -320,7 +320,7 @@ return () => watcher.disconnect();
 export default { render };
 """
 
-# %% ../../nbs/26a_canvas.ipynb #n6ffdb4
+# %% ../../nbs/26a_canvas.ipynb #n9b0c60
 _ESM = "".join([_BEGIN, _LOAD, _SHAPES, _BOXES, _MARK, _MOVES, _POINTER, _LISTEN, _KEYS, _END])
 _CSS = """
 .hrda-canvas {
@@ -359,7 +359,7 @@ class _CanvasValues(anywidget.AnyWidget):
     alt = _synced(traitlets.Unicode, "", help="the picture in words")
     event = _synced(traitlets.Dict, help="what was done last: kind, its values, a number n")
 
-# %% ../../nbs/26a_canvas.ipynb #n35719f
+# %% ../../nbs/26a_canvas.ipynb #nf62640
 class Canvas(_CanvasValues):
     "A picture to click, drag and paint on; coordinates are (row, column) in pixels of `shape`."
 
@@ -392,7 +392,7 @@ class Canvas(_CanvasValues):
         if alt is not None:
             self.alt = alt
 
-# %% ../../nbs/26a_canvas.ipynb #n0979de
+# %% ../../nbs/26a_canvas.ipynb #n667430
 def _decode(data: bytes) -> Image.Image:  # RGB
     "An encoded picture."
     return Image.open(BytesIO(data)).convert("RGB")
