@@ -1625,6 +1625,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                              'hrda_nb/widgets/watching.py'),
                                           'hrda_nb.widgets.watching.TrainingView.draw': ( 'watching.html#trainingview.draw',
                                                                                           'hrda_nb/widgets/watching.py'),
+                                          'hrda_nb.widgets.watching.TrainingView.look': ( 'watching.html#trainingview.look',
+                                                                                          'hrda_nb/widgets/watching.py'),
                                           'hrda_nb.widgets.watching.TrainingView.update': ( 'watching.html#trainingview.update',
                                                                                             'hrda_nb/widgets/watching.py'),
                                           'hrda_nb.widgets.watching._TrainingPage': ( 'watching.html#_trainingpage',

@@ -116,12 +116,16 @@ class TrainingView(_TrainingPage):
         super().__init__()
 
     def connect(self) -> None:
-        self.again.on_click(lambda _: self.refresh(force=True))
+        self.again.on_click(lambda _: self.look())
+
+    def look(self) -> None:
+        "Read the folder and show what is there."
+        self.refresh(force=True)
 
     def update(self, row: dict[str, Any] | None = None) -> None:
-        "Read the folder again if enough time has passed: a callback for `train`."
+        "Look if enough time has passed: a callback for `train`."
         if time.monotonic() - self.drawn_at >= self.every:
-            self.refresh(force=True)
+            self.look()
 
     def compute(self, state: _WatchState) -> TrainingState:
         if not state.out.is_dir():
