@@ -25,9 +25,9 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data.datasets import SegmentationDataset, class_statistics, open_folder
-from ..data.layouts import find_splits
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
+from ..data.layouts import find_splits
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
