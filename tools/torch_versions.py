@@ -50,12 +50,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("which", choices=("oldest", "newest"))
     parser.add_argument("--env", type=Path, help="folder of the environment")
-    parser.add_argument("pytest", nargs="*", help="options of pytest, after --")
-    args = parser.parse_args()
+    args, options = parser.parse_known_args()
     python = make_environment(args.which, args.env or ROOT / f".venv-{args.which}")
     versions = "import torch, torchvision; print(torch.__version__, torchvision.__version__)"
     subprocess.run([python, "-c", versions], check=True)
-    return subprocess.run([python, "-m", "pytest", *args.pytest], cwd=ROOT, check=False).returncode
+    tests = [python, "-m", "pytest", *(o for o in options if o != "--")]
+    return subprocess.run(tests, cwd=ROOT, check=False).returncode
 
 
 if __name__ == "__main__":
