@@ -23,14 +23,9 @@ from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.weights import load_checkpoint
 from hrda_nb.plots import Plot, save
 from hrda_nb.training.recipes import Recipe, find_recipe, recipe_dict, source_only
-from hrda_nb.training.trainer import (
-    append_rows,
-    how_to_look,
-    open_data,
-    pick_device,
-    target_batches,
-    train,
-)
+from hrda_nb.training.state import append_rows
+from hrda_nb.training.recipes import picture_settings
+from hrda_nb.training.trainer import open_data, pick_device, target_batches, train
 from hrda_nb.uda.ema_teacher import folding
 
 HERE, VIEWS, TARGET_NORM = (
@@ -95,7 +90,7 @@ def target_norm(args: Args, recipe: Recipe, trained: Path, out: Path, batches: i
                 islice(target_batches(data, recipe), batches), total=batches, desc=out.name
             ):
                 model(batch["image"].to(device))
-        table = evaluate(model, data.val, **how_to_look(recipe))
+        table = evaluate(model, data.val, **picture_settings(recipe))
         append_rows(
             out / "metrics.csv",
             table.reset_index(names="class").assign(step=recipe.steps)[

@@ -153,7 +153,8 @@ def test_canvas(lab):
     browser.drag(page, canvas, (120, 240), (-500, -500))
     heard("('x1', 0), ('x2', 128), ('y1', 0)")
 
-    do("canvas.boxes = []; canvas.tool = 'paint'")
+    do("canvas.boxes = []; canvas.tool = 'paint'; said.value = 'ready to paint'")
+    heard("ready to paint")
     browser.drag(page, canvas, (40, 40), (40, 240), (160, 240))
     heard("stroke [('points', [")
     canvas.focus()

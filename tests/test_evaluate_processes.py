@@ -1,4 +1,5 @@
-"""`evaluate` in several processes: each scores its share of the pictures, all return the table of the whole data set."""
+"""`evaluate` in several processes: each scores its share of the pictures, and all return the table
+of the whole data set."""
 
 from pathlib import Path
 
@@ -10,8 +11,14 @@ from hrda_nb.data.labels import ClassTable
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.hrda import Output
 
-class Red(nn.Module):
-    "Class = red channel/50; context logits say class 0 everywhere"
+PROCESSES = 3
+COUNTS = (5, 2)  # pictures; with two, one of three processes has none at all
+STEP = 50  # red of class 1; class 2 is twice as red
+WRONG = 0.3  # fraction of the pixels whose red is not their label's
+
+
+class ReadsRed(nn.Module):
+    "The class is red/50; context logits say class 0 everywhere"
 
     is_hrda = True
 
@@ -20,55 +27,46 @@ class Red(nn.Module):
         self.weight = nn.Parameter(torch.ones(1))
 
     def forward(self, images):
-        red = (
-            nn.functional.one_hot((images[:, 0] * 255 / 50).round().long(), 3)
-            .movedim(-1, 1)
-            .float()
-        )
-        nothing = torch.zeros_like(red)
-        nothing[:, 0] = 1
+        index = (images[:, 0] * 255 / STEP).round().long()
+        fused = nn.functional.one_hot(index, 3).movedim(-1, 1).float()
+        context = torch.zeros_like(fused)
+        context[:, 0] = 1
         size = tuple(images.shape[-2:])
-        return Output(red, size, size, [], nothing, nothing[:, :1], red)
+        return Output(fused, size, size, [], context, context[:, :1], fused)
 
 
 class Pictures(list):
     classes = ClassTable(("a", "b", "c"), [[i, i, i] for i in range(3)])
 
 
-def pictures(n):
-    "Pictures of different sizes; a third of the pixels is told wrongly"
-    g, data = torch.Generator().manual_seed(0), Pictures()
-    for i in range(n):
-        label = torch.randint(0, 3, (8 + i, 12), generator=g)
-        seen = label.where(torch.rand(label.shape, generator=g) > 0.3, torch.zeros_like(label))
-        data.append(
-            dict(
-                image=(seen * 50).byte().expand(3, -1, -1).contiguous(),
-                label=label.byte(),
-                name=str(i),
-            )
-        )
-    return data
+def picture(height, generator):
+    label = torch.randint(0, 3, (height, 12), generator=generator)
+    right = torch.rand(label.shape, generator=generator) > WRONG
+    red = label.where(right, torch.zeros_like(label)) * STEP
+    image = red.byte().expand(3, -1, -1).contiguous()
+    return dict(image=image, label=label.byte(), name=str(height))
 
 
-COUNTS = (5, 2)  # pictures; with two, one of three processes has none at all
+def pictures(count):
+    "Pictures of different sizes"
+    generator = torch.Generator().manual_seed(0)
+    return Pictures(picture(8 + i, generator) for i in range(count))
 
 
 def work(rank, world, folder):
-    distributed.init_process_group(
-        "gloo", init_method=(Path(folder) / "meet").as_uri(), rank=rank, world_size=world
-    )
-    for n in COUNTS:
-        evaluate(Red(), pictures(n), progress=False).to_csv(f"{folder}/{n}_{rank}.csv")
+    meeting = (Path(folder) / "meet").as_uri()
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
+    for count in COUNTS:
+        table = evaluate(ReadsRed(), pictures(count), progress=False)
+        table.to_csv(f"{folder}/{count}_{rank}.csv")
     distributed.destroy_process_group()
 
 
 def test_every_process_returns_the_whole_table(tmp_path):
-    multiprocessing.spawn(work, (3, tmp_path.as_posix()), 3)
-    for n in COUNTS:
-        alone = evaluate(Red(), pictures(n), progress=False)
-        for rank in range(3):
-            pd.testing.assert_frame_equal(
-                pd.read_csv(tmp_path / f"{n}_{rank}.csv", index_col=0), alone
-            )
+    multiprocessing.spawn(work, (PROCESSES, tmp_path.as_posix()), PROCESSES)
+    for count in COUNTS:
+        alone = evaluate(ReadsRed(), pictures(count), progress=False)
+        for rank in range(PROCESSES):
+            table = pd.read_csv(tmp_path / f"{count}_{rank}.csv", index_col=0)
+            pd.testing.assert_frame_equal(table, alone)
         assert 5 < alone.loc["mIoU", "context"] < alone.loc["mIoU", "fused"] < 90

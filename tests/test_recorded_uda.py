@@ -14,7 +14,7 @@ from torch.nn import functional
 from hrda_nb.data.geometry import Box, crop, resize_nearest
 from hrda_nb.data.transforms import ColorJitter
 from hrda_nb.models.hrda import build_model
-from hrda_nb.uda.class_mix import strong_augmentation
+from hrda_nb.uda.class_mix import class_masks, class_mix, draw_classes, strong_augmentation
 from hrda_nb.uda.contrast import (
     NegativeBank,
     ProjectionHead,
@@ -24,8 +24,11 @@ from hrda_nb.uda.contrast import (
     stacked_levels,
 )
 from hrda_nb.uda.decisions import Decisions
+from hrda_nb.uda.ema_teacher import ema_alpha
+from hrda_nb.uda.feature_distance import feature_distance, small_label, thing_mask
 from hrda_nb.uda.losses import segmentation_losses
 from hrda_nb.uda.masked_consistency import block_grid, block_mask, hide
+from hrda_nb.uda.pseudo_labels import pseudo_labels, quality, weightings, without_margins
 from hrda_nb.uda.self_training import SelfTraining, SelfTrainingConfig
 
 
@@ -388,3 +391,119 @@ def test_published_patch_contrast(variant):
             key = f"{variant}.it{call}.grad_x{i + 1}_if_not_detached"
             if key in recorded:
                 same(leaf.grad.float(), recorded[key], 1e-8)
+
+
+# --- teacher, pseudo-labels, ClassMix, augmentation, feature distance (DACS, DAFormer)
+
+
+def dacs():
+    return fixture("dacs"), fixture_json("dacs")
+
+
+def test_ema():
+    _, facts = dacs()
+    assert facts["ema_updates_buffers"] is False
+    for t, alpha in facts["ema_alpha"].items():
+        assert abs(ema_alpha(int(t)) - alpha) < 1e-15
+
+
+def test_pseudo_labels_and_weights():
+    recorded, facts = dacs()
+    if "teacher_logits" in recorded:  # the whole recorded set
+        label, confidence = pseudo_labels(recorded["teacher_logits"])
+        assert torch.equal(label, recorded["pseudo_label"].long())
+        same(confidence, recorded["pseudo_prob"], 1e-6)
+    confidence = recorded["pseudo_prob"]
+    weight = weightings["batch"]().weight(recorded["pseudo_label"], confidence)
+    same(weight.unique(), torch.tensor([facts["pseudo_ratio_over_batch"]]), 1e-8)
+    same(quality(confidence), torch.tensor(facts["pseudo_ratio_per_image"]), 1e-8)
+    margins = dict(
+        nomask={},
+        mask=dict(valid=recorded["valid_pseudo_mask"][:, 0]),
+        topbottom=dict(top=6, bottom=11),
+    )
+    pasted = recorded["mix_masks_seed17"][:, 0] != 0  # a pasted source pixel counts 1
+    for name, margin in margins.items():
+        got = without_margins(weight, **margin).masked_fill(pasted, 1.0)
+        same(got, recorded[f"pseudo_weight.{name}"], 1e-7)
+
+
+def test_class_mix():
+    "NumPy's seed 17: drawn classes, masks, labels and weights of two labels of 20 classes"
+    recorded, facts = dacs()
+    label = recorded["gt"][:, 0].long()
+    classes = draw_classes(label, np.random.RandomState(17))
+    assert label.unique().tolist() == facts["mix_unique_classes_of_batch"]
+    assert classes == facts["mix_chosen_classes"]
+    mask = class_masks(label, classes)
+    assert torch.equal(mask, recorded["mix_masks_seed17"].bool())
+    one = class_masks(label[:1], [[0, 3, 7, 255]])
+    assert torch.equal(one, recorded["class_mask_0_3_7_255"][None].bool())
+    mixed = class_mix(mask, label, recorded["pseudo_label"].long())
+    assert torch.equal(mixed, recorded["mixed_lbl.mask"][:, 0].long())
+    believed = torch.full((2, 64, 64), facts["pseudo_ratio_over_batch"])
+    weight = class_mix(mask, torch.ones(2, 64, 64), believed)
+    same(weight, recorded["pseudo_weight.nomask"], 1e-7)
+
+
+def test_strong_augmentation():
+    """Of the first mixed picture. Pictures are recorded with mean 0 and deviation 1; the blur was
+    applied to those, which makes no difference: its weights sum to 1. A grey level is 0.017."""
+    recorded, facts = dacs()
+    drawn = facts["strong_jitter"]
+    names = ("brightness", "contrast", "saturation", "hue")
+    factors = [drawn[f"{name}_factor"][0] for name in names]
+    jitter = ColorJitter(*factors, tuple(drawn["order"]))
+    mean, std = (torch.from_numpy(v / 255).float().view(3, 1, 1) for v in (MEAN, STD))
+    source, target = (recorded[k][:1] * std + mean for k in ("src", "trg"))
+    mixed = class_mix(recorded["mix_masks_seed17"][:1].bool(), source, target)
+    augmented = strong_augmentation(mixed, [jitter], [facts["strong_sigma"]])
+    same(normal(augmented), recorded["strong_img"], 1e-5)
+
+
+def test_thing_cells():
+    recorded, facts = dacs()
+    label = recorded["fd_gt"][:, 0].long()
+    small = small_label(label, (8, 8))
+    assert torch.equal(small, recorded["fd_gt_rescaled_lr"][:, 0].long())
+    half = small_label(label, (8, 8), min_ratio=0.5)
+    assert torch.equal(half, recorded["fd_gt_rescaled_x16_ratio050"][:, 0].long())
+    assert torch.equal(thing_mask(small, facts["fd_classes"]), recorded["fd_mask_lr"][:, 0].bool())
+
+
+def test_feature_distance():
+    "Loss and gradient, and the ablation that adds the detail crop's distance"
+    recorded, facts = dacs()
+    label, things = recorded["fd_gt"][:, 0].long(), facts["fd_classes"]
+    mask = thing_mask(small_label(label, (8, 8)), things)
+    x = recorded["fd_feat_lr"].clone().requires_grad_()
+    loss = facts["fd_lambda"] * feature_distance(x, recorded["fd_imnet_lr"], mask)
+    loss.backward()
+    assert abs(loss.item() - facts["fd_loss_lr"]) < 1e-7
+    same(x.grad, recorded["fd_grad_lr"], 1e-9)
+    assert int(mask.sum()) == facts["fd_masked_pixels_lr"]
+    detail_mask = thing_mask(small_label(crop(label, (32, 96, 16, 80)), (4, 4)), things)
+    detail = feature_distance(recorded["fd_feat_hr"], recorded["fd_imnet_hr"], detail_mask)
+    both = loss + facts["fd_lambda"] * detail
+    assert abs(both.item() - facts["fd_loss_all_scales_cropbox_32_96_16_80"]) < 1e-6
+
+
+# --- losses
+
+
+def test_losses_of_hrda():
+    "A tiny MiT in training mode, a fixed detail box, with and without weights"
+    recorded, expected = fixture("train_mit_tiny"), fixture_json("train_losses_f64")["mit_tiny"]
+    model = build_model("hrda", encoder="mit_tiny", detail_size=(64, 64), channels=32, dropout=0.0)
+    model = det_fill(model, rename=hrda_name).double().train()
+    for m in model.modules():
+        if type(m).__name__ == "DropPath":
+            m.eval()
+    images = torch.cat([to_unit(x, torch.float64) for x in recorded["x_u8"].numpy()])
+    box = (24, 88, 40, 104)
+    out = model(images, detail_box=box)
+    for kind, weight in dict(plain=None, weighted=recorded["seg_weight"]).items():
+        losses = segmentation_losses(out, recorded["label"][:, 0], weight, box)
+        for loss, term in zip(losses, ("decode.loss_seg", "decode.hr.loss_seg"), strict=True):
+            wanted = expected[f"bntrain.{kind}.{term}"]
+            assert abs(loss.item() - wanted) <= 1e-6 * wanted, (kind, term)

@@ -1,4 +1,4 @@
-"A training that is struck down goes on as if nothing had happened: real processes, real signals."
+"A training that is interrupted goes on as if nothing had happened: real processes, real signals."
 
 import signal
 import subprocess
@@ -11,10 +11,14 @@ from safetensors.torch import load_file
 
 from hrda_nb.data.samples import write_samples
 
-FLAGS = (
-    "--no-pretrained --channels 8 --context-size 64 64 --detail-size 32 32 --steps 12 --source-steps 6 --warmup 2 --log-every 2 --save-every 3 "
-    "--eval-every 100 --picture-every 100 --rare-class-min-pixels 10 --device cpu"
-).split()
+COMMAND = "import sys; from hrda_nb.cli import main; sys.exit(main())"
+SIZES = "--no-pretrained --channels 8 --context-size 64 64 --detail-size 32 32"
+STEPS = "--steps 12 --source-steps 6 --warmup 2 --rare-class-min-pixels 10 --device cpu"
+EVERY = "--log-every 2 --save-every 3 --eval-every 100 --picture-every 100"
+
+no_signals = pytest.mark.skipif(
+    sys.platform == "win32", reason="no SIGINT for child processes on Windows"
+)
 
 
 @pytest.fixture(scope="module")
@@ -23,24 +27,23 @@ def city(tmp_path_factory):
 
 
 def training(city, out, *more):
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from hrda_nb.cli import main; sys.exit(main())",
-        "train",
-        "mini",
-        "--source",
-        str(city / "source/train"),
-        "--target",
-        str(city / "target/train"),
-        "--out",
-        str(out),
-        *FLAGS,
-        *more,
-    ]
+    "A training in a process of its own"
+    source = ["--source", str(city / "source/train")]
+    target = ["--target", str(city / "target/train")]
+    flags = f"{SIZES} {STEPS} {EVERY}".split()
+    command = [sys.executable, "-c", COMMAND, "train", "mini", *source, *target]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+        [*command, "--out", str(out), *flags, *more],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
     )
+
+
+def finish(process):
+    error = process.communicate()[1]
+    assert process.returncode == 0, error
 
 
 def rows(out):
@@ -53,38 +56,33 @@ def wait_for_rows(process, out, n):
         time.sleep(0.02)
 
 
+def history(out):
+    return pd.read_csv(out / "history.csv").drop(columns="seconds")
+
+
 @pytest.fixture(scope="module")
-def whole(city):
-    out = city.parent / "whole"
-    process = training(city, out)
-    assert process.wait() == 0, process.stderr.read()
+def uninterrupted(city):
+    out = city.parent / "uninterrupted"
+    finish(training(city, out))
     return out
 
 
-@pytest.mark.parametrize(
-    "how",
-    [
-        "kill",
-        pytest.param(
-            "interrupt",
-            marks=pytest.mark.skipif(
-                sys.platform == "win32", reason="no SIGINT for child processes on Windows"
-            ),
-        ),
-    ],
-)
-def test_goes_on(city, whole, how):
-    out = city.parent / how
+@pytest.mark.parametrize("by", ["kill", pytest.param("interrupt", marks=no_signals)])
+def test_an_interrupted_training_goes_on(city, uninterrupted, by):
+    out = city.parent / by
     process = training(city, out)
     wait_for_rows(process, out, 4)
-    process.kill() if how == "kill" else process.send_signal(signal.SIGINT)
+    if by == "kill":
+        process.kill()
+    else:
+        process.send_signal(signal.SIGINT)
     error = process.communicate()[1]
-    if how == "interrupt":
+    if by == "interrupt":
         assert process.returncode == 130 and "go on with --resume" in error, error
     assert not (out / "last.safetensors").exists()
-    process = training(city, out, "--resume")
-    assert process.wait() == 0, process.stderr.read()
-    a, b = load_file(whole / "last.safetensors"), load_file(out / "last.safetensors")
-    assert all(a[k].equal(b[k]) for k in a)
-    a, b = (pd.read_csv(o / "history.csv").drop(columns="seconds") for o in (whole, out))
-    pd.testing.assert_frame_equal(a, b)
+
+    finish(training(city, out, "--resume"))
+    expected = load_file(uninterrupted / "last.safetensors")
+    resumed = load_file(out / "last.safetensors")
+    assert all(expected[k].equal(resumed[k]) for k in expected)
+    pd.testing.assert_frame_equal(history(uninterrupted), history(out))

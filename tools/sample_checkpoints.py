@@ -17,7 +17,8 @@ from hrda_nb.data.samples import samples_dir
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.weights import load_checkpoint, save_checkpoint
 from hrda_nb.training.recipes import recipes
-from hrda_nb.training.trainer import VIEW_ORDER, compare, how_to_look
+from hrda_nb.training.compare import VIEW_ORDER, compare
+from hrda_nb.training.recipes import picture_settings
 
 ROWS = ("source_only", "adapted")
 
@@ -92,7 +93,7 @@ def main(args: Args) -> None:
         model, _ = load_checkpoint(out / f"{row}.safetensors")
         for split in ("source/val", "target/val"):
             rows[row.replace("_", "-"), split] = evaluate(
-                model, open_folder(data / split), **how_to_look(recipe)
+                model, open_folder(data / split), **picture_settings(recipe)
             ).loc["mIoU", list(VIEW_ORDER)]
     table = pd.DataFrame(rows).T.astype(float).round(1)
     lines = [

@@ -6,8 +6,6 @@
 __all__ = ['write_samples', 'samples_dir']
 
 # %% ../../nbs/01_samples.ipynb #c003
-import os
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +14,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from ..city.camera import render
+from .files import write_atomically
 from .labels import UserError, cityscapes
 
 # %% ../../nbs/01_samples.ipynb #c101
@@ -72,30 +71,17 @@ def _plan(seed: int, counts: dict[tuple[str, str], int]) -> list[_Picture]:
     return pictures
 
 # %% ../../nbs/01_samples.ipynb #c102
-def _write_whole(
-    path: Path,
-    write: Callable[[Path], object],  # makes the file that it is given
-) -> None:
-    "Write beside `path` and rename: an interruption leaves no half of a file."
-    part = path.with_name(path.name + ".part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
 def _write_pair(out: Path, picture: _Picture, size: tuple[int, int], quality: int) -> None:
     "One label and its picture."
     domain, split, place = picture
     image, label = (Image.fromarray(x) for x in render(place, domain, size))
     labels = out / domain / split / _label_folder(domain, split)
     images = out / domain / split / "images"
-    _write_whole(
+    write_atomically(
         labels / f"{picture.name}.png",
         lambda part: label.save(part, "PNG", optimize=True),
     )
-    _write_whole(
+    write_atomically(
         images / f"{picture.name}.jpg",
         lambda part: image.save(part, "JPEG", quality=quality, optimize=True),
     )
@@ -185,7 +171,7 @@ def write_samples(
     try:
         _make_folders(out, pictures)
         _CLASSES.to_json(out / "classes.json")
-        _write_whole(out / "README.md", lambda part: part.write_bytes(readme.encode()))
+        write_atomically(out / "README.md", lambda part: part.write_bytes(readme.encode()))
         for picture in tqdm(pictures, desc="samples", unit="picture"):
             _write_pair(out, picture, size, quality)
     except OSError as e:

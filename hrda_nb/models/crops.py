@@ -23,19 +23,20 @@ def random_detail_box(
     exact: bool = False,  # True: the last offset can be drawn too (the published sampler omits it)
 ) -> Box:
     "A detail box drawn uniformly inside a context crop (HRDA, section 3.1)."
-    (H, W), (h, w) = size, detail_size
-    if h > H or w > W:
+    height, width = size
+    h, w = detail_size
+    if h > height or w > width:
         raise ValueError(
-            f"detail crop {h}x{w} is larger than the context crop {H}x{W}: "
+            f"detail crop {h}x{w} is larger than the context crop {height}x{width}: "
             "choose a smaller detail_size"
         )
     return random_box(size, detail_size, rng, divisible=divisible, exact=exact)
 
 # %% ../../nbs/08_crops.ipynb #c015
 def box_mask(
-    like: Tensor,  # (B, C, h, w): gives size, dtype and device
+    like: Tensor,  # (B,C,h,w): gives size, dtype and device
     box: Box,  # in cells of `like`
-) -> Tensor:  # (1, 1, h, w), 1 inside the box
+) -> Tensor:  # (1,1,h,w), 1 inside the box
     "One inside `box`, zero outside."
     mask = like.new_zeros(1, 1, *like.shape[-2:])
     crop(mask, box).fill_(1)
@@ -43,21 +44,23 @@ def box_mask(
 
 
 def insert(
-    x: Tensor,  # (B, C, h, w) logits of the detail crop
-    size: tuple[int, int],  # (H, W) of the result in cells
+    x: Tensor,  # (B,C,h,w) logits of the detail crop
+    size: tuple[int, int],  # (H,W) of the result in cells
     box: Box,  # where `x` belongs, in cells
-) -> Tensor:  # (B, C, H, W)
+) -> Tensor:  # (B,C,H,W)
     "`x` inside `box`, zeros elsewhere (HRDA: the detail logits aligned with the context crop)."
-    (H, W), (y1, y2, x1, x2) = size, box
-    return F.pad(x, (x1, W - x2, y1, H - y2))
+    height, width = size
+    y1, y2, x1, x2 = box
+    return F.pad(x, (x1, width - x2, y1, height - y2))
 
 # %% ../../nbs/08_crops.ipynb #c018
 def context_view(
-    images: Tensor,  # (B, 3, H, W), H and W even
+    images: Tensor,  # (B,3,H,W), H and W even
     factor: int = 2,  # downsampling s
-) -> Tensor:  # (B, 3, H/s, W/s)
+) -> Tensor:  # (B,3,H/s,W/s)
     "The downsampled context crop (HRDA, x_c)."
-    return resize(images, (images.shape[-2] // factor, images.shape[-1] // factor))
+    height, width = images.shape[-2:]
+    return resize(images, (height // factor, width // factor))
 
 # %% ../../nbs/08_crops.ipynb #c021
 def pad_to_multiple(

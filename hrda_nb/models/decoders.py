@@ -10,13 +10,15 @@ __all__ = ['fusions', 'decoders', 'conv_bn_relu', 'sep_conv_bn_relu', 'Segmentat
 # %% ../../nbs/07_decoders.ipynb #c003
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..data.geometry import resize
-from ..data.labels import UserError
+from ..data.registry import Registry
 
 # %% ../../nbs/07_decoders.ipynb #c006
 def conv_bn_relu(
@@ -26,206 +28,250 @@ def conv_bn_relu(
     dilation: int = 1,  # step between the kernel's taps, in cells
     groups: int = 1,  # `ni`: one filter a channel
 ) -> nn.Sequential:
-    "Convolution, batch norm, ReLU; He initialisation by fan-out"
-    conv = nn.Conv2d(
-        ni, nf, ks, padding=dilation * (ks // 2), dilation=dilation, groups=groups, bias=False
-    )
+    "Convolution, batch norm, ReLU; He initialisation by fan-out."
+    padding = dilation * (ks // 2)
+    conv = nn.Conv2d(ni, nf, ks, 1, padding, dilation, groups, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(nf), act=nn.ReLU()))
 
 
-def sep_conv_bn_relu(ni: int, nf: int, ks: int = 3, dilation: int = 1) -> nn.Sequential:
-    "Depthwise then pointwise convolution, each with batch norm and ReLU (DeepLabV3+, section 3.1)"
-    return nn.Sequential(
-        OrderedDict(
-            depthwise_conv=conv_bn_relu(ni, ni, ks, dilation, groups=ni),
-            pointwise_conv=conv_bn_relu(ni, nf),
-        )
-    )
+def sep_conv_bn_relu(
+    ni: int,  # channels in
+    nf: int,  # channels out
+    ks: int = 3,  # kernel size
+    dilation: int = 1,  # step between the kernel's taps, in cells
+) -> nn.Sequential:
+    "Depthwise then pointwise convolution, each with batch norm and ReLU (DeepLabV3+, section 3.1)."
+    depthwise = conv_bn_relu(ni, ni, ks, dilation, groups=ni)
+    pointwise = conv_bn_relu(ni, nf)
+    return nn.Sequential(OrderedDict(depthwise_conv=depthwise, pointwise_conv=pointwise))
 
 # %% ../../nbs/07_decoders.ipynb #c013
 class SegmentationHead(nn.Module):
-    "Channel dropout and a 1x1 convolution to class scores"
+    "Channel dropout and a 1x1 convolution to class scores."
 
-    def __init__(self, channels: int, num_classes: int, dropout: float = 0.1, stride: int = 4):
+    def __init__(
+        self,
+        channels: int,  # C
+        num_classes: int,  # K
+        dropout: float = 0.1,  # fraction of channels dropped in training
+        stride: int = 4,  # picture pixels per cell of the result
+    ):
         super().__init__()
-        self.stride = stride  # picture pixels per cell of the result
-        self.dropout, self.conv_seg = nn.Dropout2d(dropout), nn.Conv2d(channels, num_classes, 1)
+        self.stride = stride
+        self.dropout = nn.Dropout2d(dropout)
+        self.conv_seg = nn.Conv2d(channels, num_classes, 1)
         nn.init.normal_(self.conv_seg.weight, std=0.01)
         nn.init.zeros_(self.conv_seg.bias)
 
-    def classify(self, x: Tensor) -> Tensor:  # (B,C,h,w) -> (B,K,h,w)
-        "Scores of the classes"
+    def classify(
+        self,
+        x: Tensor,  # (B,C,h,w)
+    ) -> Tensor:  # (B,K,h,w)
+        "Scores of the classes."
         return self.conv_seg(self.dropout(x))
 
 # %% ../../nbs/07_decoders.ipynb #c016
 class ASPP(nn.Module):
-    "Parallel convolutions of growing dilation, and a 3x3 convolution over all of them (DAFormer, section 3.2)"
+    "Parallel convolutions of growing dilation, then a 3x3 over all (DAFormer, section 3.2)."
 
     def __init__(
         self,
-        ni: int,
-        nf: int,
-        dilations: Sequence[int] = (1, 6, 12, 18),  # 1: looks at the cell alone
+        ni: int,  # channels in
+        nf: int,  # channels out
+        dilations: Sequence[int] = (1, 6, 12, 18),  # of the branches; 1 looks at the cell alone
         sep: bool = True,  # depthwise separable convolutions
     ):
         super().__init__()
-        branch = sep_conv_bn_relu if sep else conv_bn_relu
-        self.aspp_modules = nn.ModuleList(
-            conv_bn_relu(ni, nf) if d == 1 else branch(ni, nf, 3, d) for d in dilations
-        )
+        wide = sep_conv_bn_relu if sep else conv_bn_relu
+        self.aspp_modules = nn.ModuleList()
+        for dilation in dilations:
+            branch = conv_bn_relu(ni, nf) if dilation == 1 else wide(ni, nf, 3, dilation)
+            self.aspp_modules.append(branch)
         self.bottleneck = conv_bn_relu(nf * len(dilations), nf, 3)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B,ni,h,w) -> (B,nf,h,w)
+    def forward(
+        self,
+        x: Tensor,  # (B,ni,h,w)
+    ) -> Tensor:  # (B,nf,h,w)
+        "What all branches see, in one description a cell."
         return self.bottleneck(torch.cat([m(x) for m in self.aspp_modules], 1))
 
 # %% ../../nbs/07_decoders.ipynb #c020
 class LevelEmbedding(nn.Module):
-    "The same linear map at every cell of a level"
+    "The same linear map at every cell of a level."
 
-    def __init__(self, ni: int, nf: int):
+    def __init__(
+        self,
+        ni: int,  # channels in
+        nf: int,  # channels out
+    ):
         super().__init__()
         self.proj = nn.Linear(ni, nf)
 
-    def forward(self, x: Tensor) -> Tensor:  # (B,ni,h,w) -> (B,nf,h,w)
+    def forward(
+        self,
+        x: Tensor,  # (B,ni,h,w)
+    ) -> Tensor:  # (B,nf,h,w)
+        "The level with another number of channels."
         return F.conv2d(x, self.proj.weight[..., None, None], self.proj.bias)
 
 # %% ../../nbs/07_decoders.ipynb #c023
 class SelfAttention2d(nn.Module):
-    "Attention among the cells of a map; keys and queries behind batch norm and ReLU"
-
-    def __init__(self, channels: int, inner: int):
-        super().__init__()
-        self.key_project, self.query_project = (
-            conv_bn_relu(channels, inner),
-            conv_bn_relu(channels, inner),
-        )
-        self.value_project, self.output_project = (
-            nn.Conv2d(channels, channels, 1),
-            conv_bn_relu(channels, channels),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:  # (B,C,h,w) -> (B,C,h,w)
-        q, k, v = (
-            p(x).flatten(2).transpose(1, 2)
-            for p in (self.query_project, self.key_project, self.value_project)
-        )  # (B, h w, c)
-        return self.output_project(
-            F.scaled_dot_product_attention(q, k, v).transpose(1, 2).unflatten(2, x.shape[-2:])
-        )
-
-# %% ../../nbs/07_decoders.ipynb #c024
-class InterlacedAttention(nn.Module):
-    "Attention across patches, then within each patch (Huang et al. 2019)"
-
-    def __init__(self, ni: int, nf: int, inner: int | None = None, patch: int = 8):
-        super().__init__()
-        self.patch, self.in_conv = patch, conv_bn_relu(ni, nf)
-        self.global_relation, self.local_relation = (
-            SelfAttention2d(nf, inner or nf) for _ in range(2)
-        )
-
-    def forward(self, x: Tensor) -> Tensor:  # (B,ni,h,w) -> (B,nf,h,w)
-        x, (h, w), p = self.in_conv(x), x.shape[-2:], self.patch
-        top, left, rows, cols = -h % p // 2, -w % p // 2, -(-h // p), -(-w // p)
-        x = F.pad(x, (left, -w % p - left, top, -h % p - top))
-        B, C, *_ = x.shape
-        x = (
-            x.view(B, C, rows, p, cols, p)
-            .permute(0, 3, 5, 1, 2, 4)
-            .reshape(B * p * p, C, rows, cols)
-        )  # same place in all patches
-        x = (
-            self.global_relation(x)
-            .view(B, p, p, C, rows, cols)
-            .permute(0, 4, 5, 3, 1, 2)
-            .reshape(B * rows * cols, C, p, p)
-        )  # all places in one patch
-        x = (
-            self.local_relation(x)
-            .view(B, rows, cols, C, p, p)
-            .permute(0, 3, 1, 4, 2, 5)
-            .reshape(B, C, rows * p, cols * p)
-        )
-        return x[..., top : top + h, left : left + w]
-
-# %% ../../nbs/07_decoders.ipynb #c025
-fusions = {  # name -> what DAFormer's head does with the stacked levels: (channels in, channels out) -> module
-    "sepaspp": ASPP,
-    "aspp": lambda ni, nf: ASPP(ni, nf, sep=False),
-    "conv1": conv_bn_relu,
-    "isa": InterlacedAttention,
-    "sepaspp_bottleneck": conv_bn_relu,
-}
-
-
-class DAFormerHead(SegmentationHead):
-    "Embed each level, bring all to the finest, fuse with context (DAFormer, section 3.2)"
+    "Attention among the cells of a map; keys and queries behind batch norm and ReLU."
 
     def __init__(
         self,
-        channels_in: Sequence[int],
-        num_classes: int,
-        channels: int = 256,
-        dropout: float = 0.1,
-        fusion: str = "sepaspp",  # one of `fusions`; sepaspp_bottleneck looks around in the last level only, before stacking
-        stride: int = 4,  # of the first level
+        channels: int,  # in and out
+        inner: int,  # channels of keys and queries
     ):
-        super().__init__(channels, num_classes, dropout, stride)
-        if fusion not in fusions:
-            raise UserError(f"no fusion is called {fusion!r}: choose one of {', '.join(fusions)}")
-        self.embed_layers = nn.ModuleList(LevelEmbedding(c, channels) for c in channels_in)
-        if fusion == "sepaspp_bottleneck":
-            self.embed_layers[-1] = nn.Sequential(
-                nn.Conv2d(channels_in[-1], channels, 1), ASPP(channels, channels)
-            )
-        self.fuse_layer = fusions[fusion](channels * len(channels_in), channels)
+        super().__init__()
+        self.key_project = conv_bn_relu(channels, inner)
+        self.query_project = conv_bn_relu(channels, inner)
+        self.value_project = nn.Conv2d(channels, channels, 1)
+        self.output_project = conv_bn_relu(channels, channels)
 
     def forward(
-        self, features: list[Tensor]
-    ) -> Tensor:  # (B,c_i,h_i,w_i), finest first -> (B,K,h_0,w_0)
+        self,
+        x: Tensor,  # (B,C,h,w)
+    ) -> Tensor:  # (B,C,h,w)
+        "Every cell's mean of all values, weighted by how well their keys match."
+        q = self.query_project(x).flatten(2).transpose(1, 2)  # (B, h w, inner)
+        k = self.key_project(x).flatten(2).transpose(1, 2)  # (B, h w, inner)
+        v = self.value_project(x).flatten(2).transpose(1, 2)  # (B, h w, C)
+        out = F.scaled_dot_product_attention(q, k, v)  # (B, h w, C)
+        return self.output_project(out.transpose(1, 2).unflatten(2, x.shape[-2:]))
+
+# %% ../../nbs/07_decoders.ipynb #c024
+class InterlacedAttention(nn.Module):
+    "Attention across patches, then within each patch (Huang et al. 2019)."
+
+    def __init__(
+        self,
+        ni: int,  # channels in
+        nf: int,  # channels out
+        inner: int | None = None,  # channels of keys and queries; None: `nf`
+        patch: int = 8,  # side of a patch, in cells
+    ):
+        super().__init__()
+        self.patch = patch
+        self.in_conv = conv_bn_relu(ni, nf)
+        self.global_relation = SelfAttention2d(nf, inner or nf)
+        self.local_relation = SelfAttention2d(nf, inner or nf)
+
+    def attend(
+        self,
+        x: Tensor,  # (B,C,H,W), sides divide by the patch
+    ) -> Tensor:  # (B,C,H,W)
+        "The two steps: cells at the same place of all patches, then all cells of one patch."
+        B, C, H, W = x.shape
+        p = self.patch
+        rows, cols = H // p, W // p
+        x = x.view(B, C, rows, p, cols, p).permute(0, 3, 5, 1, 2, 4)
+        x = self.global_relation(x.reshape(B * p * p, C, rows, cols))
+        x = x.view(B, p, p, C, rows, cols).permute(0, 4, 5, 3, 1, 2)
+        x = self.local_relation(x.reshape(B * rows * cols, C, p, p))
+        x = x.view(B, rows, cols, C, p, p).permute(0, 3, 1, 4, 2, 5)
+        return x.reshape(B, C, H, W)
+
+    def forward(
+        self,
+        x: Tensor,  # (B,ni,h,w), any size
+    ) -> Tensor:  # (B,nf,h,w)
+        "Fill up to whole patches with zeros on all sides, attend, cut out."
+        x = self.in_conv(x)
+        h, w = x.shape[-2:]
+        lack_h, lack_w = -h % self.patch, -w % self.patch
+        top, left = lack_h // 2, lack_w // 2
+        x = self.attend(F.pad(x, (left, lack_w - left, top, lack_h - top)))
+        return x[..., top : top + h, left : left + w]
+
+# %% ../../nbs/07_decoders.ipynb #c025
+# name -> what DAFormer's head does with the stacked levels: (channels in, channels out) -> module
+fusions = Registry(
+    "fusion",
+    sepaspp=ASPP,
+    aspp=partial(ASPP, sep=False),
+    conv1=conv_bn_relu,
+    isa=InterlacedAttention,
+    sepaspp_bottleneck=conv_bn_relu,  # looks around in the last level only, before stacking
+)
+
+# %% ../../nbs/07_decoders.ipynb #n1f5051
+class DAFormerHead(SegmentationHead):
+    "Embed each level, bring all to the finest, fuse with context (DAFormer, section 3.2)."
+
+    def __init__(
+        self,
+        channels_in: Sequence[int],  # c_i
+        num_classes: int,  # K
+        channels: int = 256,  # C
+        dropout: float = 0.1,  # fraction of channels dropped in training
+        *,
+        strides_in: Sequence[int] = (4, 8, 16, 32),  # pixels per cell of the levels
+        fusion: str = "sepaspp",  # one of `fusions`
+    ):
+        super().__init__(channels, num_classes, dropout, strides_in[0])
+        fuse = fusions[fusion]
+        self.embed_layers = nn.ModuleList(LevelEmbedding(c, channels) for c in channels_in)
+        if fusion == "sepaspp_bottleneck":
+            last = nn.Conv2d(channels_in[-1], channels, 1)
+            self.embed_layers[-1] = nn.Sequential(last, ASPP(channels, channels))
+        self.fuse_layer = fuse(channels * len(channels_in), channels)
+
+    def forward(
+        self,
+        features: list[Tensor],  # (B,c_i,h_i,w_i), finest first
+    ) -> Tensor:  # (B,K,h_0,w_0)
+        "Logits at the finest level."
         size = features[0].shape[-2:]
-        levels = [resize(e(f), size) for e, f in zip(self.embed_layers, features)]
+        levels = [resize(embed(f), size) for embed, f in zip(self.embed_layers, features)]
         return self.classify(self.fuse_layer(torch.cat(levels, 1)))
 
 # %% ../../nbs/07_decoders.ipynb #c027
 class SegFormerHead(nn.Module):
-    "Embed each level, stack, mix with a 1x1 convolution (SegFormer, section 3.2)"
+    "Embed each level, stack, mix with a 1x1 convolution (SegFormer, section 3.2)."
 
     def __init__(
         self,
-        channels_in: Sequence[int],
-        num_classes: int,
-        channels: int = 256,
-        dropout: float = 0.1,
-        stride: int = 4,
+        channels_in: Sequence[int],  # c_i
+        num_classes: int,  # K
+        channels: int = 256,  # C
+        dropout: float = 0.1,  # fraction of channels dropped in training
+        *,
+        strides_in: Sequence[int] = (4, 8, 16, 32),  # pixels per cell of the levels
     ):
         super().__init__()
-        self.stride = stride
+        self.stride = strides_in[0]
         self.linear_c = nn.ModuleList(LevelEmbedding(c, channels) for c in channels_in)
         self.linear_fuse = conv_bn_relu(channels * len(channels_in), channels)
-        self.dropout, self.linear_pred = nn.Dropout2d(dropout), nn.Conv2d(channels, num_classes, 1)
+        self.dropout = nn.Dropout2d(dropout)
+        self.linear_pred = nn.Conv2d(channels, num_classes, 1)
 
     def forward(
-        self, features: list[Tensor]
-    ) -> Tensor:  # (B,c_i,h_i,w_i), finest first -> (B,K,h_0,w_0)
-        levels = [resize(e(f), features[0].shape[-2:]) for e, f in zip(self.linear_c, features)]
+        self,
+        features: list[Tensor],  # (B,c_i,h_i,w_i), finest first
+    ) -> Tensor:  # (B,K,h_0,w_0)
+        "Logits at the finest level."
+        size = features[0].shape[-2:]
+        levels = [resize(embed(f), size) for embed, f in zip(self.linear_c, features)]
         return self.linear_pred(self.dropout(self.linear_fuse(torch.cat(levels, 1))))
 
 # %% ../../nbs/07_decoders.ipynb #c029
 class UPerHead(SegmentationHead):
-    "Pyramid pooling on the coarsest level, then a feature pyramid (UPerNet, section 3.1)"
+    "Pyramid pooling on the coarsest level, then a feature pyramid (UPerNet, section 3.1)."
 
     def __init__(
         self,
-        channels_in: Sequence[int],
-        num_classes: int,
-        channels: int = 256,
-        dropout: float = 0.1,
-        pools: Sequence[int] = (1, 2, 3, 6),
-        stride: int = 4,
+        channels_in: Sequence[int],  # c_i
+        num_classes: int,  # K
+        channels: int = 256,  # C
+        dropout: float = 0.1,  # fraction of channels dropped in training
+        *,
+        strides_in: Sequence[int] = (4, 8, 16, 32),  # pixels per cell of the levels
+        pools: Sequence[int] = (1, 2, 3, 6),  # cells a side that the coarsest level is pooled to
     ):
-        super().__init__(channels, num_classes, dropout, stride)
+        super().__init__(channels, num_classes, dropout, strides_in[0])
         *finer, last = channels_in
         self.psp_modules = nn.ModuleList(
             nn.Sequential(nn.AdaptiveAvgPool2d(p), conv_bn_relu(last, channels)) for p in pools
@@ -235,69 +281,79 @@ class UPerHead(SegmentationHead):
         self.fpn_convs = nn.ModuleList(conv_bn_relu(channels, channels, 3) for _ in finer)
         self.fpn_bottleneck = conv_bn_relu(len(channels_in) * channels, channels, 3)
 
-    def pool(self, x: Tensor) -> Tensor:  # (B,last,h,w) -> (B,C,h,w)
-        "The coarsest level together with its averages over larger and larger parts of the picture"
-        return self.bottleneck(
-            torch.cat([x, *(resize(m(x), x.shape[-2:]) for m in self.psp_modules)], 1)
-        )
+    def pool(
+        self,
+        x: Tensor,  # (B,c,h,w), the coarsest level
+    ) -> Tensor:  # (B,C,h,w)
+        "The level together with its averages over larger and larger parts of the picture."
+        size = x.shape[-2:]
+        averages = [resize(m(x), size) for m in self.psp_modules]
+        return self.bottleneck(torch.cat([x, *averages], 1))
 
     def forward(
-        self, features: list[Tensor]
-    ) -> Tensor:  # (B,c_i,h_i,w_i), finest first -> (B,K,h_0,w_0)
-        levels = [
-            *(conv(f) for conv, f in zip(self.lateral_convs, features)),
-            self.pool(features[-1]),
-        ]
-        for i in range(len(levels) - 2, -1, -1):
+        self,
+        features: list[Tensor],  # (B,c_i,h_i,w_i), finest first
+    ) -> Tensor:  # (B,K,h_0,w_0)
+        "Logits at the finest level."
+        levels = [conv(f) for conv, f in zip(self.lateral_convs, features)]
+        levels.append(self.pool(features[-1]))
+        for i in range(len(levels) - 2, -1, -1):  # from coarse to fine
             levels[i] = levels[i] + resize(levels[i + 1], levels[i].shape[-2:])
         levels[:-1] = [conv(x) for conv, x in zip(self.fpn_convs, levels)]
-        return self.classify(
-            self.fpn_bottleneck(torch.cat([resize(x, levels[0].shape[-2:]) for x in levels], 1))
-        )
+        size = levels[0].shape[-2:]
+        stack = torch.cat([resize(x, size) for x in levels], 1)
+        return self.classify(self.fpn_bottleneck(stack))
 
 # %% ../../nbs/07_decoders.ipynb #c031
 class DLV2Head(nn.Module):
-    "Sum of dilated convolutions on the last level (DeepLabV2, Chen et al. 2017)"
+    "Sum of dilated convolutions on the last level (DeepLabV2, Chen et al. 2017)."
 
     def __init__(
         self,
-        channels_in: Sequence[int],
-        num_classes: int,
-        dilations: Sequence[int] = (6, 12),
-        stride: int = 8,
+        channels_in: Sequence[int],  # of the levels; the last one is used
+        num_classes: int,  # K
+        channels: int = 256,  # taken and not used: it has no layer between
+        dropout: float = 0.1,  # taken and not used: it drops nothing
+        *,
+        strides_in: Sequence[int] = (4, 8, 8, 8),  # pixels per cell of the levels
+        dilations: Sequence[int] = (6, 12),  # of the convolutions that are added up
     ):
         super().__init__()
-        self.stride = stride
-        conv = lambda d: nn.Conv2d(channels_in[-1], num_classes, 3, padding=d, dilation=d)
-        self.aspp_modules = nn.ModuleList(
-            nn.Sequential(OrderedDict(conv=conv(d))) for d in dilations
-        )
+        self.stride = strides_in[-1]
+        self.aspp_modules = nn.ModuleList()
+        for d in dilations:
+            conv = nn.Conv2d(channels_in[-1], num_classes, 3, padding=d, dilation=d)
+            self.aspp_modules.append(nn.Sequential(OrderedDict(conv=conv)))
         for m in self.aspp_modules:
             nn.init.normal_(m.conv.weight, std=0.01)
             nn.init.zeros_(m.conv.bias)
 
     def forward(
-        self, features: list[Tensor]
-    ) -> Tensor:  # the last one is used -> (B,K,h,w) at its stride
+        self,
+        features: list[Tensor],  # (B,c_i,h_i,w_i)
+    ) -> Tensor:  # (B,K,h,w), as large as the last level
+        "Logits at the last level."
         return sum(m(features[-1]) for m in self.aspp_modules)
 
 # %% ../../nbs/07_decoders.ipynb #c033
 class DeepLabV3PlusHead(SegmentationHead):
-    "Dilations and global average on the last level, refined with the first one (DeepLabV3+, Chen et al. 2018)"
+    "Dilations and global average on the last level, then the first (DeepLabV3+, Chen et al. 2018)."
 
     def __init__(
         self,
-        channels_in: Sequence[int],
-        num_classes: int,
-        channels: int = 256,
-        dropout: float = 0.1,
-        dilations: Sequence[int] = (1, 12, 24, 36),
-        low_channels: int = 48,  # of the first level
-        enlarge: bool = False,  # enlarge the last level by four first
-        stride: int = 4,  # of the first level
+        channels_in: Sequence[int],  # of the levels; the first and the last are used
+        num_classes: int,  # K
+        channels: int = 256,  # C
+        dropout: float = 0.1,  # fraction of channels dropped in training
+        *,
+        strides_in: Sequence[int] = (4, 8, 16, 32),  # pixels per cell of the levels
+        dilations: Sequence[int] = (1, 12, 24, 36),  # of the branches on the last level
+        low_channels: int = 48,  # what the first level is reduced to
+        enlarge: bool | None = None,  # the last level by four; None: if its stride is 32 or more
     ):
-        super().__init__(channels, num_classes, dropout, stride)
-        first, last, self.enlarge = channels_in[0], channels_in[-1], enlarge
+        super().__init__(channels, num_classes, dropout, strides_in[0])
+        first, last = channels_in[0], channels_in[-1]
+        self.enlarge = strides_in[-1] >= 32 if enlarge is None else enlarge
         self.image_pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), conv_bn_relu(last, channels))
         self.aspp_modules = ASPP(last, channels, dilations).aspp_modules
         self.bottleneck = conv_bn_relu((len(dilations) + 1) * channels, channels, 3)
@@ -307,59 +363,56 @@ class DeepLabV3PlusHead(SegmentationHead):
             sep_conv_bn_relu(channels, channels),
         )
 
-    def forward(self, features: list[Tensor]) -> Tensor:  # first and last are used -> (B,K,h_0,w_0)
+    def forward(
+        self,
+        features: list[Tensor],  # (B,c_i,h_i,w_i), finest first
+    ) -> Tensor:  # (B,K,h_0,w_0)
+        "Logits at the finest level."
         first, last = features[0], features[-1]
         if self.enlarge:
             last = resize(last, [4 * s for s in last.shape[-2:]])
         pooled = resize(self.image_pool(last), last.shape[-2:])
-        x = self.bottleneck(torch.cat([pooled, *(m(last) for m in self.aspp_modules)], 1))
-        return self.classify(
-            self.sep_bottleneck(
-                torch.cat([resize(x, first.shape[-2:]), self.c1_bottleneck(first)], 1)
-            )
-        )
+        branches = [m(last) for m in self.aspp_modules]
+        x = self.bottleneck(torch.cat([pooled, *branches], 1))
+        x = torch.cat([resize(x, first.shape[-2:]), self.c1_bottleneck(first)], 1)
+        return self.classify(self.sep_bottleneck(x))
 
 # %% ../../nbs/07_decoders.ipynb #c048
-decoders: dict[str, tuple] = {  # name -> class, options
-    "daformer": (DAFormerHead, {}),
-    "segformer": (SegFormerHead, {}),
-    "upernet": (UPerHead, {}),
-    "deeplabv2": (DLV2Head, {}),
-    "deeplabv3plus": (DeepLabV3PlusHead, {}),
-    "deeplabv2_four": (DLV2Head, dict(dilations=(6, 12, 18, 24))),
-} | {f"daformer_{f}": (DAFormerHead, dict(fusion=f)) for f in fusions}
+# name -> how to build it: (channels_in, num_classes, channels, dropout, strides_in=...) -> module
+decoders = Registry(
+    "decoder",
+    daformer=DAFormerHead,
+    segformer=SegFormerHead,
+    upernet=UPerHead,
+    deeplabv2=DLV2Head,
+    deeplabv3plus=DeepLabV3PlusHead,
+    deeplabv2_four=partial(DLV2Head, dilations=(6, 12, 18, 24)),
+)
+decoders.update({f"daformer_{f}": partial(DAFormerHead, fusion=f) for f in fusions})
 
 
 def decoder(
     name: str,  # one of `decoders`
     channels_in: Sequence[int],  # channels of the encoder's levels, finest first
     strides_in: Sequence[int],  # their strides in pixels
-    num_classes: int,
+    num_classes: int,  # K
     channels: int = 256,  # width; DeepLabV2 has none
-    dropout: float = 0.1,  # share of channels dropped before the scores; DeepLabV2 drops none
-    **kw,  # further options of that decoder
+    dropout: float = 0.1,  # fraction of channels dropped before the scores; DeepLabV2 drops none
+    **options: Any,  # further ones of that decoder
 ) -> nn.Module:  # list of features -> (B,K,h,w) logits, `.stride` pixels per cell
-    "A decoder by name; `UserError` for an unknown one"
-    if name not in decoders:
-        raise UserError(f"no decoder is called {name!r}: choose one of {', '.join(decoders)}")
-    head, options = decoders[name]
-    if head is DLV2Head:
-        return head(channels_in, num_classes, stride=strides_in[-1], **options | kw)
-    if head is DeepLabV3PlusHead:
-        options = dict(enlarge=strides_in[-1] >= 32)
-    return head(channels_in, num_classes, channels, dropout, stride=strides_in[0], **options | kw)
+    "A decoder by name; `UserError` for an unknown one."
+    build = decoders[name]
+    return build(channels_in, num_classes, channels, dropout, strides_in=strides_in, **options)
 
 # %% ../../nbs/07_decoders.ipynb #c049
 def attention_decoder(
     name: str,  # the decoder beside which it stands
-    channels_in: Sequence[int],
-    strides_in: Sequence[int],
+    channels_in: Sequence[int],  # channels of the encoder's levels, finest first
+    strides_in: Sequence[int],  # their strides in pixels
     num_outputs: int,  # classes, or 1 for one attention for all of them
-    channels: int = 256,
-    dropout: float = 0.1,
-) -> (
-    nn.Module
-):  # list of features -> (B,num_outputs,h,w) before the sigmoid, at the decoder's stride
-    "The light decoder that makes HRDA's scale attention: DAFormer's with a 1x1 fusion, DeepLabV2's beside DeepLabV2 (HRDA, section 3.2)"
+    channels: int = 256,  # width
+    dropout: float = 0.1,  # fraction of channels dropped before the scores
+) -> nn.Module:  # list of features -> (B,num_outputs,h,w) before the sigmoid
+    "The light decoder of HRDA's scale attention (section 3.2), at the stride of the named one."
     own = name if name.startswith("deeplabv2") else "daformer_conv1"
     return decoder(own, channels_in, strides_in, num_outputs, channels, dropout)

@@ -10,34 +10,42 @@ import timm
 from torch import Tensor, nn
 
 # %% ../../nbs/05_resnet.ipynb #c007
-resnet_sizes: dict[str, dict] = dict(  # name -> how timm calls it, and what differs
+# name -> timm's name and what differs; w16: a quarter of the width, for tests and lessons
+resnet_sizes: dict[str, dict] = dict(
     resnet50_v1c=dict(model_name="resnet50c"),
     resnet101_v1c=dict(model_name="resnet101c"),
     resnet50_v1c_w16=dict(model_name="resnet50c", stem_width=8, channels=(16, 32, 64, 128)),
-)  # a quarter of the width, for tests and lessons
+)
 
 
 class ResNetV1c(nn.Module):
-    "ResNet with a deep stem at output stride 8 (DeepLab, Chen et al. 2017)"
+    "ResNet with a deep stem at output stride 8 (DeepLab, Chen et al. 2017)."
 
     strides = (4, 8, 8, 8)
 
-    def __init__(self, net: nn.Module):  # timm's ResNet with a deep stem
+    def __init__(
+        self,
+        net: nn.Module,  # timm's ResNet with a deep stem and output stride 8
+    ):
         super().__init__()
         self.stem = nn.Sequential(*net.conv1, net.bn1, net.act1)
         self.maxpool = net.maxpool
+        self.channels = []
         for i in range(1, 5):
-            self.add_module(f"layer{i}", getattr(net, f"layer{i}"))
-        self.channels = [
-            self.get_submodule(f"layer{i}")[-1].conv3.out_channels for i in range(1, 5)
-        ]
+            layer = getattr(net, f"layer{i}")
+            self.add_module(f"layer{i}", layer)
+            self.channels.append(layer[-1].conv3.out_channels)
 
     def forward(
-        self, x: Tensor
-    ) -> list[Tensor]:  # (B,3,H,W), mean 0 and deviation 1 -> 4 features, strides 4, 8, 8, 8
-        x, features = self.maxpool(self.stem(x)), []
+        self,
+        x: Tensor,  # (B,3,H,W), mean 0 and deviation 1
+    ) -> list[Tensor]:  # four features, strides 4, 8, 8, 8
+        "The pyramid of features."
+        x = self.maxpool(self.stem(x))
+        features = []
         for i in range(1, 5):
-            features.append(x := self.get_submodule(f"layer{i}")(x))
+            x = self.get_submodule(f"layer{i}")(x)
+            features.append(x)
         return features
 
 # %% ../../nbs/05_resnet.ipynb #c008
@@ -45,7 +53,6 @@ def resnet_v1c(
     name: str = "resnet101_v1c",  # one of `resnet_sizes`
     pretrained: bool = False,  # with timm's ImageNet weights
 ) -> ResNetV1c:
-    "A dilated ResNet by name"
-    return ResNetV1c(
-        timm.create_model(**resnet_sizes[name], output_stride=8, pretrained=pretrained)
-    )
+    "A dilated ResNet by name."
+    net = timm.create_model(**resnet_sizes[name], output_stride=8, pretrained=pretrained)
+    return ResNetV1c(net)

@@ -7,7 +7,7 @@ __all__ = ['weightings', 'MIN_PIXELS', 'MAX_PIXELS', 'pseudo_labels', 'quality',
            'PictureQuality', 'ConfidentPixels', 'Confidence', 'ClassThresholds', 'without_margins']
 
 # %% ../../nbs/14_pseudo_labels.ipynb #c003
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor

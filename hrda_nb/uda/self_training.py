@@ -50,17 +50,21 @@ class SelfTrainingConfig:
     "Settings of a training step: HRDA's published values; a comment says where the papers differ."
 
     # --- classes and losses
+
     num_classes: int = 19
     ignore_index: int = 255
     detail_weight: float = 0.1  # lambda_d: fraction of the loss that is the detail's, in [0,1]
     mixed_weight: float = 1.0  # of the loss on mixed pictures
     # What labelled pixels of each class count (pseudo-labels: their weight alone).
-    class_weights: tuple[float, ...] | None = None  # None: 1 (published)
+    # None: 1 (published).
+    class_weights: tuple[float, ...] | None = None
     # --- detail boxes
+
     exact_boxes: bool = False  # True: the last offset can be drawn too (papers)
     # Offsets divide by this; None: as the network asks (published: always 8).
     box_divisible: int | None = None
     # --- teacher
+
     alpha: float = 0.999  # EMA: fraction of the old teacher, once 1/(1-alpha) steps are done
     # The teacher normalises with the "batch" (published), with an EMA of the "student"'s averages,
     # or with running averages of the "target".
@@ -69,6 +73,7 @@ class SelfTrainingConfig:
     # Precision of the teacher's pass alone; None: as the student's.
     teacher_autocast: Literal["bfloat16", "float16"] | None = None
     # --- pseudo-labels
+
     threshold: float = 0.968  # tau: a pixel is confident from this probability on
     # What a pseudo-label counts: the fraction of confident pixels in the "batch" or the "picture"
     # (papers); 0 or 1 for each "pixel"; its "confidence"; "class": 0 or 1, the best of each class;
@@ -80,6 +85,7 @@ class SelfTrainingConfig:
     ignore_top: int = 0
     ignore_bottom: int = 0
     # --- mixing
+
     # ClassMix draws from the classes of the batch or of the picture (papers).
     classes_of: Literal["batch", "picture"] = "batch"
     jitter_probability: float = 0.8  # of colour jitter, once a step for the whole batch
@@ -87,23 +93,27 @@ class SelfTrainingConfig:
     blur_probability: float = 0.5  # of Gaussian blur, once a step for the whole batch
     blur_sigma: tuple[float, float] = (0.15, 1.15)  # pixels
     # --- feature distance
+
     feature_distance_weight: float = 0.005  # lambda_FD
     # "both": of the detail crop too, summed (published where both crops have one size).
     feature_distance_of: Literal["context", "both"] = "context"
     things: tuple[int, ...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)  # classes that ImageNet knows
     thing_ratio: float = 0.75  # r: fraction of a feature cell that its class must fill
-    # --- contrast (PiPa); published: 0.1 each
-    pixel_contrast_weight: float = 0.0  # among source pixels; 0: off
-    patch_contrast_weight: float = 0.0  # between two crops of the mixed pictures; 0: off
+    # --- contrast (PiPa)
+
+    pixel_contrast_weight: float = 0.0  # among source pixels; 0: off, published: 0.1
+    patch_contrast_weight: float = 0.0  # between crops of the mixture; 0: off, published: 0.1
     contrast_temperature: float = 0.1  # tau
     # "as_published": HRDA's detail vectors under labels of the whole crop, 255 as a class.
     contrast_labels: Literal["crop", "as_published"] = "crop"
-    # --- masked consistency (MIC); published: weight 1, blocks of 64 for crops of 1024, 32 for 512
-    masked_weight: float = 0.0  # of the loss on masked target pictures; 0: off
+    # --- masked consistency (MIC)
+
+    masked_weight: float = 0.0  # of the loss on masked target pictures; 0: off, published: 1
     mask_ratio: float = 0.7  # r: probability that a block is hidden
-    mask_block: int = 64  # b: side of a block in pixels
+    mask_block: int = 64  # b: side of a block in pixels (published: 32 for crops of 512)
     mask_augment: bool = True  # jitter and blur, drawn as for mixing; False: neither
     # --- computing
+
     one_backward: bool = False  # True: one backward of all losses; needs the memory of all passes
     # Precision of the forward passes; losses stay float32.
     autocast: Literal["bfloat16", "float16"] | None = None
