@@ -1,6 +1,7 @@
-"""A notebook in a real browser: find Chromium, serve a copy of `nbs/` with JupyterLab, open, run all, look; pages with Voilà.
+"""A notebook in a real browser: served by JupyterLab or Voilà, opened, run and looked at.
 
-The browser is the one the environment variable HRDA_BROWSER names, else the system's Chromium or Chrome, else playwright's own."""
+The browser is the one that the environment variable HRDA_BROWSER names, else the system's Chromium
+or Chrome, else playwright's own."""
 
 import base64
 import io
@@ -31,9 +32,8 @@ OFFLINE = [
     "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
 ]
 SETTINGS = {
-    "notebook-extension/tracker": {
-        "windowingMode": "none"
-    },  # render cells that are out of sight too
+    # render cells that are out of sight too
+    "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {
         "fetchNews": "false",
         "checkForUpdates": False,
@@ -44,10 +44,8 @@ SETTINGS = {
 
 def find():
     "Path of a Chromium, or None"
-    named = [
-        os.environ.get("HRDA_BROWSER"),
-        *map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome")),
-    ]
+    names = ("chromium", "chromium-browser", "google-chrome", "chrome")
+    named = [os.environ.get("HRDA_BROWSER"), *map(shutil.which, names)]
     try:
         from playwright.sync_api import sync_playwright
 
@@ -78,12 +76,8 @@ def write_notebook(path, *sources):
         for i, s in enumerate(sources)
     ]
     kernel = dict(name="python3", display_name="python3", language="python")
-    path.write_text(
-        json.dumps(
-            dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)
-        ),
-        encoding="utf-8",
-    )
+    nb = dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)
+    path.write_text(json.dumps(nb), encoding="utf-8")
 
 
 def free_port():
@@ -99,11 +93,7 @@ def serving(command, env, log, url):
     with open(log, "w", encoding="utf-8") as to:
         server = subprocess.Popen(command, env={**os.environ, **env}, stdout=to, stderr=to)
     try:
-        _wait_until(
-            lambda: urllib.request.urlopen(url, timeout=5).status == 200,
-            90,
-            lambda: log.read_text(),
-        )
+        _wait_until(lambda: urllib.request.urlopen(url, timeout=5).status == 200, 90, log.read_text)
         yield server
     finally:
         server.terminate()
@@ -113,10 +103,7 @@ def serving(command, env, log, url):
 @contextmanager
 def serve(root, state):
     "JupyterLab on a folder, its settings and workspaces in another; yields its address"
-    for name, settings in SETTINGS.items():
-        file = state / f"settings/@jupyterlab/{name}.jupyterlab-settings"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(settings), encoding="utf-8")
+    _write_settings(state / "settings/@jupyterlab")
     port = free_port()
     env = {
         "HRDA_QUICK": "1",
@@ -142,22 +129,20 @@ def serve(root, state):
         yield f"http://127.0.0.1:{port}"
 
 
+def _write_settings(folder):
+    for name, settings in SETTINGS.items():
+        file = folder / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(settings), encoding="utf-8")
+
+
 @contextmanager
 def serve_pages(state):
-    "The classroom pages, started as a user starts them; yields their address, the server's log and its process number"
+    "The classroom pages, started as a user does; yields address, log file and process number"
     port = free_port()
-    command = [
-        sys.executable,
-        "-c",
-        "import sys; from hrda_nb.cli import main; sys.exit(main())",
-        "lab",
-        "--classroom",
-        "--no-browser",
-        "--ip",
-        "127.0.0.1",
-        "--port",
-        str(port),
-    ]
+    main = "import sys; from hrda_nb.cli import main; sys.exit(main())"
+    options = ["--classroom", "--no-browser", "--ip", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-c", main, "lab", *options]
     env = {
         "JUPYTER_CONFIG_DIR": str(state / "config"),
         "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
@@ -198,22 +183,38 @@ def open_page(executable):
         browser.close()
 
 
-IDLE = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
-SHUTDOWN = "() => window.jupyterapp?.shell.currentWidget?.sessionContext?.shutdown()"  # the notebook before: its kernel holds memory
-RUN_ALL = """() => { window.hrda_done = false;
-  jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.hrda_done = true }) }"""
-CELLS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code' && c.model.sharedModel.source.trim()).map(c =>
-  ({ran: c.model.executionCount !== null,
-    errors: [...Array(c.model.outputs.length).keys()].map(i => c.model.outputs.get(i).toJSON()).filter(o => o.output_type === 'error')}))"""
-
-WIDGETS = """() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'code').flatMap(c =>
-  [...Array(c.model.outputs.length).keys()].map(i => [i, c.model.outputs.get(i).toJSON().data || {}])
-    .filter(([i, d]) => 'application/vnd.jupyter.widget-view+json' in d && !/%\\|/.test([d['text/plain'] || ''].flat().join(''))).map(([i]) => i)
-    .map(i => !!c.outputArea.node.querySelectorAll('.jp-OutputArea-child')[i]?.querySelector('.jupyter-widgets')))"""  # is each widget there? (Progress bars may be gone.)
+SESSION = "window.jupyterapp?.shell.currentWidget?.sessionContext"
+IDLE = f"() => {SESSION}?.session?.kernel?.status === 'idle'"
+# of the notebook before: its kernel holds memory
+SHUTDOWN = f"() => {SESSION}?.shutdown()"
+RUN_ALL = """() => {
+  window.hrda_done = false;
+  const run = jupyterapp.commands.execute('notebook:run-all-cells');
+  run.finally(() => { window.hrda_done = true });
+}"""
+OUTPUTS = """
+  const cells = type => jupyterapp.shell.currentWidget.content.widgets
+    .filter(c => c.model.type === type);
+  const outputs = c => [...Array(c.model.outputs.length).keys()]
+    .map(i => c.model.outputs.get(i).toJSON());
+"""
+CELLS = f"""() => {{ {OUTPUTS}
+  return cells('code').filter(c => c.model.sharedModel.source.trim()).map(c => ({{
+    ran: c.model.executionCount !== null,
+    errors: outputs(c).filter(o => o.output_type === 'error')}})) }}"""
+LEFT_OUT = f"() => {{ {OUTPUTS} return cells('raw').length }}"
+# is each widget there? (Progress bars may be gone.)
+WIDGETS = f"""() => {{ {OUTPUTS}
+  const bar = d => /%\\|/.test([d['text/plain'] || ''].flat().join(''));
+  const isWidget = d => 'application/vnd.jupyter.widget-view+json' in d && !bar(d);
+  const there = (c, i) => !!c.outputArea.node.querySelectorAll('.jp-OutputArea-child')[i]
+    ?.querySelector('.jupyter-widgets');
+  return cells('code').flatMap(c => outputs(c)
+    .flatMap((o, i) => isWidget(o.data || {{}}) ? [there(c, i)] : [])) }}"""
 
 
 def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
-    "Open a notebook, run all cells, wait; the Run that came of it. The page stays open for a closer look."
+    "Open a notebook, run all cells, wait; the Run that came of it. The page stays open."
     start = time.time()
     page.evaluate(SHUTDOWN)
     page.goto(f"{url}/lab/tree/{path}?reset")
@@ -224,12 +225,9 @@ def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
     cells = page.evaluate(CELLS)
     errors = [f"{e['ename']}: {e['evalue']}" for c in cells for e in c["errors"]]
     ran = sum(c["ran"] for c in cells)
-    skipped = page.evaluate(
-        "() => jupyterapp.shell.currentWidget.content.widgets.filter(c => c.model.type === 'raw').length"
-    )
-    return notebooks.Run(
-        ran == len(cells) > 0 and not errors, time.time() - start, ran, skipped, "\n".join(errors)
-    )
+    skipped = page.evaluate(LEFT_OUT)
+    ok = ran == len(cells) > 0 and not errors
+    return notebooks.Run(ok, time.time() - start, ran, skipped, "\n".join(errors))
 
 
 def screenshot(page, name):
@@ -239,19 +237,13 @@ def screenshot(page, name):
 
 
 def sent_elsewhere(page, action):
-    "Addresses outside this machine that a page asks for; what its Content-Security-Policy refuses is never sent"
+    "Addresses outside this machine that a page asks for, but for what its own policy refuses"
     asked, refused = [], []
+    here = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
     page.on("request", lambda r: asked.append(r.url))
     page.on("requestfailed", lambda r: refused.append(r.url) if r.failure == "csp" else None)
     action()
-    return sorted(
-        {
-            u
-            for u in asked
-            if not u.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
-        }
-        - set(refused)
-    )
+    return sorted({url for url in asked if not url.startswith(here)} - set(refused))
 
 
 def picture(canvas):
@@ -260,31 +252,34 @@ def picture(canvas):
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"))
 
 
+DRAWN = """(c, [before, ms]) => new Promise((done, failed) => {
+  const end = performance.now() + ms;
+  let last = before, since = performance.now();
+  const look = () => {
+    if (c.dataset.drawn !== last) { last = c.dataset.drawn; since = performance.now(); }
+    if (last !== before && performance.now() - since > 200) done();
+    else if (performance.now() > end) failed(new Error(`no new picture within ${ms} ms`));
+    else setTimeout(look, 20);
+  };
+  look(); })"""
+
+
 @contextmanager
 def redrawn(canvas, seconds=20):
-    "Wait until what is done inside has put another picture on the canvas, and the next ones have stopped coming"
+    "Wait until what is done inside has drawn another picture, and no further one follows"
     before = canvas.get_attribute("data-drawn")
     yield
-    canvas.evaluate(
-        """(c, [before, ms]) => new Promise((done, failed) => {
-        const end = performance.now() + ms; let last = before, since = performance.now();
-        const look = () => {
-            if (c.dataset.drawn !== last) { last = c.dataset.drawn; since = performance.now(); }
-            if (last !== before && performance.now() - since > 200) done();
-            else if (performance.now() > end) failed(new Error(`no new picture within ${ms} ms`));
-            else setTimeout(look, 20);
-        }; look(); })""",
-        [before, seconds * 1000],
-    )
+    canvas.evaluate(DRAWN, [before, seconds * 1000])
 
 
 def at(canvas, y, x):
     "Where a pixel (row, column) of the picture is on the page"
     canvas.scroll_into_view_if_needed()
-    box, (height, width) = canvas.bounding_box(), canvas.evaluate("c => [c.height, c.width]")
-    return box["x"] + (x + 0.5) / width * box["width"], box["y"] + (y + 0.5) / height * box[
-        "height"
-    ]
+    box = canvas.bounding_box()
+    height, width = canvas.evaluate("c => [c.height, c.width]")
+    across = (x + 0.5) / width * box["width"]
+    down = (y + 0.5) / height * box["height"]
+    return box["x"] + across, box["y"] + down
 
 
 def click(page, canvas, y, x):

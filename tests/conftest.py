@@ -1,7 +1,8 @@
-"""What every test shares: the `--flags` option, the notebooks that run two at a time, the closing table and count.
+"""What every test shares: the `--flags` option, notebooks two at a time, the closing count.
 
-`python -m pytest` runs everything that is not flagged. `python -m pytest --flags "slow cuda"` also runs tests and notebook cells
-that carry one of these flags. The last line is always `N passed, N failed, N skipped`; a skipped cell counts like a skipped test.
+`python -m pytest` runs everything that is not flagged. `python -m pytest --flags "slow cuda"` also
+runs tests and notebook cells that carry one of these flags. The last line is always
+`N passed, N failed, N skipped`; a skipped cell counts like a skipped test.
 """
 
 import os
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import notebooks
 import pytest
 from notebooks import FLAGS
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -23,7 +25,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for flag in FLAGS:
         config.addinivalue_line("markers", f"{flag}: runs with --flags {flag}")
-    config.runs, config.remarks = {}, []  # what the closing report shows
+    config.runs = {}  # path -> Run, for the closing report
+    config.remarks = []  # further lines of it
     config.tree = _tree() if os.environ.get("CI") else None
 
 
@@ -49,16 +52,16 @@ def _tree():
 
 @pytest.fixture(scope="session")
 def run_notebook(request):
-    "A function that waits for one notebook's run; all chosen notebooks are queued at the first call"
-    config, flags = request.config, request.config.getoption("--flags").split()
+    "A function that waits for one notebook's run; all chosen ones are queued at once"
+    config = request.config
+    flags = config.getoption("--flags").split()
     chosen = [
         i.callspec.params["executed"]
         for i in request.session.items
         if "executed" in getattr(i, "fixturenames", ())
     ]
-    pool = ThreadPoolExecutor(
-        max_workers=2
-    )  # two processes of one thread each beat one process of two threads
+    # two processes of one thread each beat one process of two threads
+    pool = ThreadPoolExecutor(max_workers=2)
     runs = {path: pool.submit(notebooks.run, path, flags) for path in chosen}
 
     def wait(path):
@@ -82,9 +85,8 @@ def pytest_terminal_summary(terminalreporter, config):
         for path, run in sorted(config.runs.items()):
             late = "  over 60 s" if run.seconds > 60 else ""
             write(f"{path:<50}{run.seconds:7.1f} {run.cells:7d} {run.skipped:8d}{late}")
-        write(
-            f"{len(config.runs)} notebooks, {sum(r.cells for r in config.runs.values())} code cells run"
-        )
+        cells = sum(r.cells for r in config.runs.values())
+        write(f"{len(config.runs)} notebooks, {cells} code cells run")
     for line in config.remarks:
         write(line)
 

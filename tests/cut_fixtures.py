@@ -1,4 +1,4 @@
-"""Cut `tests/fixtures` from the whole set of recorded values: `python tests/cut_fixtures.py FOLDER`."""
+"Cut `tests/fixtures` from all recorded values: `python tests/cut_fixtures.py FOLDER`."
 
 import fnmatch
 import json
@@ -82,9 +82,9 @@ def recorded_errors(readme: pathlib.Path) -> dict:  # file stem -> key -> f64_er
     for line in readme.read_text().splitlines():
         if m := re.match(r"### (\w+)\.", line):
             stem = m[1]
-        if m := re.match(r"\| `([^`]+)`.*\| (\S+) \|$", line):
-            if re.fullmatch(r"[\d.]+e[+-]\d+", m[2]):
-                out.setdefault(stem, {})[m[1]] = float(m[2])
+        m = re.match(r"\| `([^`]+)`.*\| ([\d.]+e[+-]\d+) \|$", line)
+        if m:
+            out.setdefault(stem, {})[m[1]] = float(m[2])
     return out
 
 

@@ -1,4 +1,6 @@
-"""The notebooks and modules of the house, and how one notebook is run: `python tests/notebooks.py nbs/00_labels.ipynb [flags]`."""
+"""The notebooks and modules of the library, and how one notebook is run:
+
+python tests/notebooks.py nbs/00_labels.ipynb [flags]"""
 
 import ast
 import json
@@ -11,12 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-TIMEOUT = 600  # seconds; the house rule is 15, at most 60 on two cores (a walkthrough: 180)
+TIMEOUT = 600  # seconds; most need 15, and at most 60 on two cores (a lesson: 180)
 FLAGS = "notest", "slow", "cuda"
-ENV = {
-    "OMP_NUM_THREADS": "1",
-    "HRDA_QUICK": "1",
-}  # two notebooks run at a time; lessons train for a few steps only
 
 
 def paths():
@@ -60,26 +58,30 @@ def modules():
 
 
 def public(tree):
-    "Exported functions of a module, and the public methods of its exported classes: (name, definition)"
-    names = next(
-        (
-            ast.literal_eval(n.value)
-            for n in tree.body
-            if isinstance(n, ast.Assign) and n.targets[0].id == "__all__"
-        ),
-        [],
-    )
+    "(name, definition) of a module's exported functions and its exported classes' public methods"
+    names = exported_names(tree)
     for node in tree.body:
         if getattr(node, "name", None) not in names:
             continue
         if isinstance(node, ast.FunctionDef):
             yield node.name, node
         if isinstance(node, ast.ClassDef):
-            for m in node.body:
-                if isinstance(m, ast.FunctionDef) and (
-                    m.name in ("__init__", "__call__") or not m.name.startswith("_")
-                ):
-                    yield f"{node.name}.{m.name}", m
+            for method in filter(is_public_method, node.body):
+                yield f"{node.name}.{method.name}", method
+
+
+def exported_names(tree):
+    "What `__all__` of a module holds"
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
+            return ast.literal_eval(node.value)
+    return []
+
+
+def is_public_method(node):
+    if not isinstance(node, ast.FunctionDef):
+        return False
+    return node.name in ("__init__", "__call__") or not node.name.startswith("_")
 
 
 @dataclass
@@ -95,8 +97,10 @@ class Run:
 
 def run(path, flags=()):
     "Run one notebook in a process of its own"
+    # two notebooks run at a time; lessons train for a few steps only
     env = {**os.environ, "OMP_NUM_THREADS": "1", "HRDA_QUICK": "1", "MPLBACKEND": "agg"}
-    start, log, done = time.time(), "", None
+    start = time.time()
+    done = None
     try:
         done = subprocess.run(
             [sys.executable, __file__, path, *flags],
@@ -116,13 +120,8 @@ def run(path, flags=()):
     if done and not counts:
         log += f"the process ended early with exit status {done.returncode}"
     cells, skipped = map(int, counts.groups()) if counts else (0, 0)
-    return Run(
-        bool(done and done.returncode == 0 and counts),
-        time.time() - start,
-        cells,
-        skipped,
-        log[-6000:],
-    )
+    ok = bool(done and done.returncode == 0 and counts)
+    return Run(ok, time.time() - start, cells, skipped, log[-6000:])
 
 
 def main(path, *flags):

@@ -1,7 +1,8 @@
-"""Recorded values of the published implementation, and the inputs and weights that they were recorded with.
+"""Recorded values of the published code, and the inputs and weights they were recorded with.
 
-Nothing big is stored: weights are a pure function of a parameter's published name, pictures and labels of a seed.
-A cut of the recorded values lies in `tests/fixtures`; the environment variable HRDA_REFERENCE names the folder of the whole set."""
+Nothing big is stored: weights are a pure function of a parameter's published name, pictures and
+labels of a seed. A cut of the recorded values lies in `tests/fixtures`; the environment variable
+HRDA_REFERENCE names the folder of the whole set."""
 
 import fnmatch
 import functools
@@ -21,7 +22,7 @@ MEAN, STD = np.array([123.675, 116.28, 103.53]), np.array([58.395, 57.12, 57.375
 
 
 def reference_dir() -> pathlib.Path:
-    "Folder of the whole set when HRDA_REFERENCE names it, else the cut that travels with the project"
+    "Folder of the whole set if HRDA_REFERENCE names it, else of the cut in the repository"
     return pathlib.Path(os.environ.get("HRDA_REFERENCE") or FIXTURES)
 
 

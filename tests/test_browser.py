@@ -13,15 +13,14 @@ from PIL import Image
 
 from hrda_nb.data.labels import cityscapes
 
+
 @pytest.fixture(scope="module")
 def page():
     "A page of a browser"
     executable = browser.find()
     if not executable:
         assert not os.environ.get("CI"), "CI needs a browser: install Chromium"
-        pytest.skip(
-            "no Chromium: install one, name one in HRDA_BROWSER, or run playwright install chromium"
-        )
+        pytest.skip("no Chromium: install one, or name one in HRDA_BROWSER")
     with browser.open_page(executable) as page:
         yield page
 
@@ -42,13 +41,16 @@ def pages(page, tmp_path_factory):
         yield page, url, log, pid
 
 
+ALL_DRAWN = """() => [...document.querySelectorAll('.hrda-view canvas')]
+  .every(c => c.dataset.drawn || !c.checkVisibility())"""
+
+
 @pytest.mark.parametrize("path", [p for p in notebooks.paths() if "/walkthroughs/" in p])
 def test_walkthrough(path, lab, request):
     page, url, _ = lab
     request.config.runs[path] = run = browser.run_notebook(page, url, path.removeprefix("nbs/"))
     assert run.ok, run.log
-    undrawn = "() => [...document.querySelectorAll('.hrda-view canvas')].filter(c => !c.dataset.drawn && c.checkVisibility()).length"
-    page.wait_for_function(f"() => ({undrawn})() === 0", timeout=30_000)
+    page.wait_for_function(ALL_DRAWN, timeout=30_000)
     views = page.locator(".hrda-view")
     if views.count():
         views.first.scroll_into_view_if_needed()
@@ -69,11 +71,16 @@ from PIL import Image
 from hrda_nb.widgets.canvas import Canvas
 """,
     """
-red, blue = (np.broadcast_to(np.array(c, np.uint8), (256, 512, 3)) for c in ((200, 0, 0), (0, 0, 200)))
-canvas, said, button = Canvas(shape=[256, 512], layout=dict(width="800px")), widgets.Label(), widgets.Text(description="do")
+red = np.broadcast_to(np.array((200, 0, 0), np.uint8), (256, 512, 3))
+blue = np.broadcast_to(np.array((0, 0, 200), np.uint8), (256, 512, 3))
+canvas = Canvas(shape=[256, 512], layout=dict(width="800px"))
+said = widgets.Label()
+button = widgets.Text(description="do")
 said.add_class("said")
-for kind in ("click", "box", "stroke"): canvas.on(kind, lambda kind=kind, **what: setattr(said, "value", f"{kind} {sorted(what.items())}"))
-canvas.observe(lambda change: setattr(said, "value", f"wiper {change.new:.2f}"), "wiper")
+def say(words): said.value = words
+for kind in ("click", "box", "stroke"):
+    canvas.on(kind, lambda kind=kind, **what: say(f"{kind} {sorted(what.items())}"))
+canvas.observe(lambda change: say(f"wiper {change.new:.2f}"), "wiper")
 button.observe(lambda change: exec(change.new), "value")
 canvas.show(red, "a red street")
 widgets.VBox([canvas, said, button])
@@ -81,96 +88,129 @@ widgets.VBox([canvas, said, button])
 )
 
 
-def test_canvas(lab):
-    "What only a browser does: decode, wipe, click, drag on a grid, paint, move by keys; and Python hears of it"
+class CanvasPage:
+    "The notebook above in a page, and how a person works with it"
+
+    def __init__(self, page):
+        self.page = page
+        self.canvas = page.locator("canvas.hrda-canvas")
+        self.said = page.locator(".said")
+        self.text = page.locator(".widget-text input")
+
+    def do(self, source):
+        "Run a line in the kernel"
+        self.text.fill(source)
+        self.text.press("Enter")
+
+    def heard(self, words):
+        "Wait until Python has heard of it"
+        self.said.filter(has_text=words).wait_for(timeout=10_000)
+
+    def press(self, key, words):
+        self.page.keyboard.press(key)
+        self.heard(words)
+
+    def drag(self, start, *way):
+        browser.drag(self.page, self.canvas, start, *way)
+
+    def has(self, y, x, colour):
+        pixel = browser.picture(self.canvas)[y, x].astype(int)
+        return np.abs(pixel - colour).max() < 12
+
+
+@pytest.fixture
+def drawn(lab):
+    "The canvas's notebook, run"
     page, url, folder = lab
     browser.write_notebook(folder / "canvas.ipynb", *CANVAS)
     run = browser.run_notebook(page, url, "canvas.ipynb")
     assert run.ok, run.log
-    canvas, said, text = (
-        page.locator("canvas.hrda-canvas"),
-        page.locator(".said"),
-        page.locator(".widget-text input"),
-    )
+    at = CanvasPage(page)
+    page.wait_for_function("c => c.dataset.drawn", arg=at.canvas.element_handle())
+    return at
 
-    def do(source):
-        text.fill(source)
-        text.press("Enter")
 
-    def heard(words):
-        said.filter(has_text=words).wait_for(timeout=10_000)
+RED, BLUE = (200, 0, 0), (0, 0, 200)
 
-    def near(pixel, colour):
-        return np.abs(pixel.astype(int) - colour).max() < 12
 
-    page.wait_for_function("c => c.dataset.drawn", arg=canvas.element_handle())
-    assert browser.picture(canvas).shape == (256, 512, 3)
-    assert near(browser.picture(canvas)[200, 100], (200, 0, 0))
-    assert canvas.get_attribute("aria-label") == "a red street"
+def test_canvas(drawn):
+    "What only a browser does: decode, wipe, click, drag, paint, move by keys; Python hears of it"
+    assert browser.picture(drawn.canvas).shape == (256, 512, 3)
+    assert drawn.has(200, 100, RED)
+    assert drawn.canvas.get_attribute("aria-label") == "a red street"
+    check_clicks(drawn)
+    check_pictures_and_wiper(drawn)
+    browser.screenshot(drawn.page, "canvas")
+    check_boxes(drawn)
+    check_painting(drawn)
+    browser.screenshot(drawn.page, "canvas_tools")
 
-    browser.click(page, canvas, 40, 400)
-    heard("click [('x', 400), ('y', 40)]")
-    canvas.focus()
-    for key, place in dict(
-        ArrowDown="('x', 256), ('y', 132)",
-        ArrowUp="('x', 256), ('y', 128)",
-        ArrowRight="('x', 260), ('y', 128)",
-    ).items():
-        page.keyboard.press(key)  # JupyterLab would go to another cell
-        heard(f"click [{place}]")
-    with browser.redrawn(canvas):
-        do("canvas.show(blue, 'a blue street')")
-    assert near(browser.picture(canvas)[200, 100], (0, 0, 200))
-    assert canvas.get_attribute("aria-label") == "a blue street"
 
-    with browser.redrawn(canvas):
-        do("from hrda_nb.plots import encode; canvas.other = encode(red)")
-    assert [
-        near(browser.picture(canvas)[20, x], c) for x, c in ((120, (0, 0, 200)), (392, (200, 0, 0)))
-    ] == [True, True]
-    browser.drag(page, canvas, (128, 256), (128, 440))
-    heard("wiper 0.86")
-    assert near(browser.picture(canvas)[20, 392], (0, 0, 200))
-    canvas.focus()
-    page.keyboard.press("Shift+ArrowLeft")
-    heard("wiper 0.81")
-    browser.screenshot(page, "canvas")
+def check_clicks(drawn):
+    browser.click(drawn.page, drawn.canvas, 40, 400)
+    drawn.heard("click [('x', 400), ('y', 40)]")
+    drawn.canvas.focus()  # JupyterLab would go to another cell
+    drawn.press("ArrowDown", "click [('x', 256), ('y', 132)]")
+    drawn.press("ArrowUp", "click [('x', 256), ('y', 128)]")
+    drawn.press("ArrowRight", "click [('x', 260), ('y', 128)]")
 
-    do(
-        "canvas.other = b''; canvas.boxes = [dict(name='detail', y1=32, y2=96, x1=32, x2=160, label='detail', colour='yellow')]; canvas.grid = 32; canvas.tool = 'box'"
-    )
-    page.wait_for_function(
+
+def check_pictures_and_wiper(drawn):
+    with browser.redrawn(drawn.canvas):
+        drawn.do("canvas.show(blue, 'a blue street')")
+    assert drawn.has(200, 100, BLUE)
+    assert drawn.canvas.get_attribute("aria-label") == "a blue street"
+    with browser.redrawn(drawn.canvas):
+        drawn.do("from hrda_nb.plots import encode; canvas.other = encode(red)")
+    assert drawn.has(20, 120, BLUE)
+    assert drawn.has(20, 392, RED)
+    drawn.drag((128, 256), (128, 440))
+    drawn.heard("wiper 0.86")
+    assert drawn.has(20, 392, BLUE)
+    drawn.canvas.focus()
+    drawn.press("Shift+ArrowLeft", "wiper 0.81")
+
+
+def check_boxes(drawn):
+    box = "dict(name='detail', y1=32, y2=96, x1=32, x2=160, label='detail', colour='yellow')"
+    drawn.do(f"canvas.other = b''; canvas.boxes = [{box}]; canvas.grid = 32; canvas.tool = 'box'")
+    drawn.page.wait_for_function(
         "c => c.getContext('2d').getImageData(32, 80, 1, 1).data[0] > 100",
-        arg=canvas.element_handle(),
+        arg=drawn.canvas.element_handle(),
     )
-    browser.drag(page, canvas, (64, 80), (140, 244))
-    heard(
-        "box [('name', 'detail'), ('x1', 192), ('x2', 320), ('y1', 96), ('y2', 160)]"
-    )  # 108 and 196, on the grid
-    canvas.focus()
-    page.keyboard.press("ArrowRight")
-    heard("('x1', 224)")
-    browser.drag(page, canvas, (120, 240), (-500, -500))
-    heard("('x1', 0), ('x2', 128), ('y1', 0)")
+    drawn.drag((64, 80), (140, 244))  # to 108 and 196, on the grid
+    drawn.heard("box [('name', 'detail'), ('x1', 192), ('x2', 320), ('y1', 96), ('y2', 160)]")
+    drawn.canvas.focus()
+    drawn.press("ArrowRight", "('x1', 224)")
+    drawn.drag((120, 240), (-500, -500))
+    drawn.heard("('x1', 0), ('x2', 128), ('y1', 0)")
 
-    do("canvas.boxes = []; canvas.tool = 'paint'; said.value = 'ready to paint'")
-    heard("ready to paint")
-    browser.drag(page, canvas, (40, 40), (40, 240), (160, 240))
-    heard("stroke [('points', [")
-    canvas.focus()
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press(" ")
-    heard("('start', True)")
-    page.keyboard.type("xx")  # JupyterLab would cut the cell
-    assert canvas.is_visible()
-    browser.screenshot(page, "canvas_tools")
+
+def check_painting(drawn):
+    drawn.do("canvas.boxes = []; canvas.tool = 'paint'; said.value = 'ready to paint'")
+    drawn.heard("ready to paint")
+    drawn.drag((40, 40), (40, 240), (160, 240))
+    drawn.heard("stroke [('points', [")
+    drawn.canvas.focus()
+    drawn.page.keyboard.press("ArrowDown")
+    drawn.press(" ", "('start', True)")
+    drawn.page.keyboard.type("xx")  # JupyterLab would cut the cell
+    assert drawn.canvas.is_visible()
+
+
+SLIDER = """
+import ipywidgets as widgets
+slider = widgets.IntSlider(3, description="steps")
+label = widgets.Label()
+widgets.dlink((slider, "value"), (label, "value"), str)
+widgets.VBox([slider, label])
+"""
 
 
 def test_widgets_live_and_errors_are_seen(lab):
-    "The helpers themselves: a slider moved in the page moves the kernel's value; a failing cell is reported"
+    "The helpers themselves: a moved slider moves the kernel's value; a failing cell is reported"
     page, url, folder = lab
-    slider = "import ipywidgets as w\ns = w.IntSlider(3, description='steps')\nl = w.Label()\nw.dlink((s, 'value'), (l, 'value'), str)\nw.VBox([s, l])"
-    browser.write_notebook(folder / "widget.ipynb", slider)
+    browser.write_notebook(folder / "widget.ipynb", SLIDER)
     browser.write_notebook(folder / "wrong.ipynb", "1/0", "2")
     assert browser.run_notebook(page, url, "widget.ipynb").ok
     page.get_by_role("slider").focus()
@@ -191,10 +231,12 @@ def opened(page, url, name):
 
 
 def in_palette(pixels, tolerance=24):
-    "Share of the pixels (N,3) that have the colour of a class, but for JPEG"
-    return (
-        np.abs(pixels[:, None].astype(int) - cityscapes.palette).max(-1).min(1) <= tolerance
-    ).mean()
+    "Fraction of the pixels (N,3) that have the colour of a class, but for JPEG"
+    distance = np.abs(pixels[:, None].astype(int) - cityscapes.palette).max(-1)  # (N,K)
+    return (distance.min(1) <= tolerance).mean()
+
+
+PART = np.s_[60:360:3, 40:300:3]  # left of the wiper, below the caption
 
 
 def test_explorer(pages, tmp_path):
@@ -202,60 +244,76 @@ def test_explorer(pages, tmp_path):
     page, url, *_ = pages
     found = []
     assert browser.sent_elsewhere(page, lambda: found.append(opened(page, url, "explorer"))) == []
-    canvas, view = found[0], page.locator(".hrda-predictions")
+    view = page.locator(".hrda-predictions")
+    check_opacity(view, found[0])
+    browser.screenshot(page, "explorer")
+    check_pixel(page, view, found[0])
+    check_uploads(page, view, found[0], tmp_path)
+    check_fusion(page)
+    browser.screenshot(page, "explorer_fusion")
+
+
+def check_opacity(view, canvas):
+    "From labels alone to the street alone"
     opacity = view.locator(".hrda-opacity").get_by_role("slider")
-    part = np.s_[60:360:3, 40:300:3]  # left of the wiper, below the caption
     with browser.redrawn(canvas):
         opacity.press("End")
-    colours = browser.picture(canvas)[part].reshape(-1, 3)
+    colours = browser.picture(canvas)[PART].reshape(-1, 3)
     with browser.redrawn(canvas):
         opacity.press("Home")
-    street = browser.picture(canvas)[part].reshape(-1, 3)
+    street = browser.picture(canvas)[PART].reshape(-1, 3)
     assert in_palette(colours) > 0.9 > 0.5 > in_palette(street)
-    photo = next(
-        (ROOT / "data_samples/target/val/images").glob(
-            view.locator("select").first.input_value() + ".*"
-        )
-    )
-    photo = np.asarray(Image.open(photo).resize((768, 384)))[part].reshape(-1, 3)
+    name = view.locator("select").first.input_value()
+    photo = next((ROOT / "data_samples/target/val/images").glob(f"{name}.*"))
+    photo = np.asarray(Image.open(photo).resize((768, 384)))[PART].reshape(-1, 3)
     assert np.abs(street.astype(int) - photo).mean() < 6
-    browser.screenshot(page, "explorer")
 
+
+def check_pixel(page, view, canvas):
     pixel = view.locator(".hrda-pixel")
     browser.click(page, canvas, 200, 100)
     pixel.filter(has_text="row 200, column 100").wait_for(timeout=10_000)
     page.keyboard.press("ArrowRight")
     pixel.filter(has_text="row 200, column 104").wait_for(timeout=10_000)
 
+
+def check_uploads(page, view, canvas, folder):
+    "A picture, and what is none"
+
     def upload(file):
         with page.expect_file_chooser() as chooser:
             view.get_by_role("button", name="own picture").click()
         chooser.value.set_files(file)
 
-    Image.new("RGB", (300, 200), (250, 120, 0)).save(tmp_path / "mine.png")
+    Image.new("RGB", (300, 200), (250, 120, 0)).save(folder / "mine.png")
     with browser.redrawn(canvas):
-        upload(tmp_path / "mine.png")
+        upload(folder / "mine.png")
     orange = browser.picture(canvas)
     assert orange.shape == (200, 300, 3)
     assert np.abs(orange[60:190, 20:100].astype(int) - (250, 120, 0)).max() < 12
-    (tmp_path / "letter.txt").write_text("dear")
-    upload(tmp_path / "letter.txt")
+    (folder / "letter.txt").write_text("dear")
+    upload(folder / "letter.txt")
     view.locator(".hrda-words", has_text="cannot be read as a picture").wait_for(timeout=10_000)
 
+
+def check_fusion(page):
+    "What is painted into the attention changes the fused labels"
     page.get_by_role("tab", name="fusion").click()
     fusion = page.locator(".hrda-fusion")
-    attention, fused = (fusion.locator(f".hrda-{n} canvas") for n in ("attention", "fused"))
+    attention = fusion.locator(".hrda-attention canvas")
+    fused = fusion.locator(".hrda-fused canvas")
     fused.wait_for(timeout=60_000)
     page.wait_for_function("c => c.dataset.drawn", arg=fused.element_handle())
-    before = browser.picture(fused)
+    before = browser.picture(fused).astype(int)
     with browser.redrawn(fused):
         browser.drag(page, attention, (150, 100), (150, 600), (250, 600), (250, 100))
-    assert (np.abs(browser.picture(fused).astype(int) - before).max(-1) > 60).sum() > 50
-    browser.screenshot(page, "explorer_fusion")
+    changed = np.abs(browser.picture(fused) - before).max(-1) > 60
+    assert changed.sum() > 50
 
 
-LOOKS = "v => [...v.querySelectorAll('canvas, img')].map(p => p.toDataURL ? p.toDataURL() : p.src).join()"
-STEPS = {
+LOOKS = """v => [...v.querySelectorAll('canvas, img')]
+  .map(p => p.toDataURL ? p.toDataURL() : p.src).join()"""
+STEPS = {  # what to do in each tab: a key on its first slider, or a button
     "predictions": "End",
     "crops": "ArrowLeft",
     "windows": "ArrowRight",
@@ -264,7 +322,7 @@ STEPS = {
     "pseudo-labels": "Home",
     "class mix": "half at random",
     "feature distance": "Home",
-}  # what to do in each tab: a key on its first slider, or a button
+}
 
 
 def colourful(picture):
@@ -272,47 +330,60 @@ def colourful(picture):
 
 
 def test_classroom(pages, tmp_path):
-    "In Voilà: every tab opens, in the order of teaching, without internet, and its controls change what is seen"
+    "In Voilà: every tab opens in order, without internet, and its controls change what is seen"
     page, url, *_ = pages
     assert browser.sent_elsewhere(page, lambda: opened(page, url, "classroom")) == []
     *tabs, last = page.get_by_role("tab").all()
     assert [t.inner_text() for t in tabs] == [f"{i + 1} {name}" for i, name in enumerate(STEPS)]
-    for tab, (name, step) in zip(tabs, STEPS.items()):
+    for tab, name in zip(tabs, STEPS):
         tab.click()
-        view = page.locator(".hrda-pages .hrda-view:visible")
-        view.wait_for(timeout=90_000)
-        canvas = view.locator("canvas").first
-        page.wait_for_function("c => c.dataset.drawn", arg=canvas.element_handle(), timeout=60_000)
-        before, colours = view.evaluate(LOOKS), colourful(browser.picture(canvas))
-        button = view.locator("button", has_text=step)
-        if button.count():
-            button.click()
-        else:
-            view.get_by_role("slider").first.press(step)
-        page.wait_for_function(
-            f"([v, before]) => ({LOOKS})(v) !== before",
-            arg=[view.element_handle(), before],
-            timeout=30_000,
-        )
-        if name == "pseudo-labels":  # at threshold 0 every pixel is confident, and none is grey
-            page.wait_for_timeout(500)
-            assert colourful(browser.picture(canvas)) > 1.05 * colours
-        if name == "crops":
-            detail, (height, width) = view.locator("canvas").last, browser.picture(canvas).shape[:2]
-            with browser.redrawn(detail):
-                browser.drag(
-                    page, canvas, (height // 2, width // 2), (height // 2, width // 2 + 150)
-                )
+        check_tab(page, name)
         browser.screenshot(page, f"classroom_{name.replace(' ', '_')}")
     last.click()
+    check_watching(page, tmp_path / "run")
+
+
+def check_tab(page, name):
+    "One step changes what a tab shows"
+    view = page.locator(".hrda-pages .hrda-view:visible")
+    view.wait_for(timeout=90_000)
+    canvas = view.locator("canvas").first
+    page.wait_for_function("c => c.dataset.drawn", arg=canvas.element_handle(), timeout=60_000)
+    before = view.evaluate(LOOKS)
+    colours = colourful(browser.picture(canvas))
+    take_step(view, STEPS[name])
+    page.wait_for_function(
+        f"([v, before]) => ({LOOKS})(v) !== before",
+        arg=[view.element_handle(), before],
+        timeout=30_000,
+    )
+    if name == "pseudo-labels":  # at threshold 0 every pixel is confident, and none is grey
+        page.wait_for_timeout(500)
+        assert colourful(browser.picture(canvas)) > 1.05 * colours
+    if name == "crops":
+        height, width = browser.picture(canvas).shape[:2]
+        middle = (height // 2, width // 2)
+        with browser.redrawn(view.locator("canvas").last):
+            browser.drag(page, canvas, middle, (middle[0], middle[1] + 150))
+
+
+def take_step(view, step):
+    "Press a button of that name, else the key on the first slider"
+    button = view.locator("button", has_text=step)
+    if button.count():
+        button.click()
+    else:
+        view.get_by_role("slider").first.press(step)
+
+
+def check_watching(page, run):
+    "The last tab waits for a training, and then for its first step, without a button"
     folder = page.get_by_label("folder")
-    folder.fill(str(tmp_path / "run"))
+    folder.fill(str(run))
     folder.press("Enter")
     page.get_by_text("run: waiting for the training to begin").wait_for(timeout=30_000)
-    (tmp_path / "run").mkdir()
-    page.get_by_text("run: waiting for the first step").wait_for(
-        timeout=30_000
-    )  # nobody pressed anything
+    run.mkdir()
+    page.get_by_text("run: waiting for the first step").wait_for(timeout=30_000)
 
 
 def test_a_second_visitor(pages, remark):
@@ -325,9 +396,9 @@ def test_a_second_visitor(pages, remark):
         page.wait_for_timeout(500)
     start = time.time()
     opened(page, url, "explorer")
-    remark(
-        f"a second visitor of the explorer page waited {time.time() - start:.1f} s; the kernels hold {browser.memory_of_children(pid)} MB of their own"
-    )
+    waited = time.time() - start
+    memory = browser.memory_of_children(pid)
+    remark(f"a second visitor of the explorer page waited {waited:.1f} s; kernels hold {memory} MB")
     gone = log.read_text().count("Kernel shutdown")
     page.goto("about:blank")
     for _ in range(100):

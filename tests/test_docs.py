@@ -16,6 +16,8 @@ from notebooks import ROOT
 DOCS = ROOT / "_docs"
 TEXTS = [
     "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
     *sorted(
         p.relative_to(ROOT).as_posix()
         for folder in ("benchmarks", "data_samples")
@@ -55,16 +57,17 @@ class Page(HTMLParser):
         self.links += [attrs[k] for k in ("href", "src") if attrs.get(k)]
 
 
+ADDRESS = re.compile(r"(localhost|127\.0\.0\.1|[\w-]+(\.[\w-]+)+)(:\d+)?")
+
+
 def complaint(link, here, anchors):
-    "What is wrong with a link that stands in file `here`; `anchors` of a file are its lower-cased anchors, None: any. Empty: nothing"
+    """What is wrong with a link that stands in file `here`; empty: nothing.
+
+    `anchors` of a file are its anchors in lower case; None: any."""
     url = urlsplit(link)
     if url.scheme in ("http", "https"):
-        return (
-            ""
-            if re.fullmatch(r"(localhost|127\.0\.0\.1|[\w-]+(\.[\w-]+)+)(:\d+)?", url.netloc)
-            and " " not in link
-            else "no address"
-        )
+        is_address = ADDRESS.fullmatch(url.netloc) and " " not in link
+        return "" if is_address else "no address"
     if url.scheme:
         return "" if url.scheme in ("data", "mailto") else f"scheme {url.scheme}"
     file = here.parent / unquote(url.path) if url.path else here
@@ -88,7 +91,7 @@ def text_of(path):
 
 
 def headings(path):
-    "Anchors of a notebook or Markdown page, as GitHub and JupyterLab make them, but in lower case; None for other files"
+    "Anchors of a notebook or a page, as GitHub and JupyterLab make them; None for other files"
     if path.suffix not in (".md", ".ipynb"):
         return None
     titles = [

@@ -93,9 +93,11 @@ def _blank(match: re.Match) -> str:
 
 
 def joined_statements(source: str) -> int:
-    "How many semicolons join statements"
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    return sum(t.type == tokenize.OP and t.string == ";" for t in tokens)
+    "How many semicolons join statements; one at the end of a cell only hides its value"
+    tokens = [*tokenize.generate_tokens(io.StringIO(source).readline)]
+    ends = (tokenize.NEWLINE, tokenize.COMMENT)
+    pairs = zip(tokens, tokens[1:])
+    return sum(t.string == ";" and t.type == tokenize.OP and n.type not in ends for t, n in pairs)
 
 
 def functions(path: Path, source: str) -> list[Function]:
