@@ -22,9 +22,8 @@ from tqdm import tqdm
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.weights import load_checkpoint
 from hrda_nb.plots import Plot, save
-from hrda_nb.training.recipes import Recipe, find_recipe, recipe_dict, source_only
+from hrda_nb.training.recipes import Recipe, find_recipe, picture_settings, recipe_dict, source_only
 from hrda_nb.training.state import append_rows
-from hrda_nb.training.recipes import picture_settings
 from hrda_nb.training.trainer import open_data, pick_device, target_batches, train
 from hrda_nb.uda.ema_teacher import folding
 

@@ -66,10 +66,34 @@ def test_hrda_commands_exist(line):
     assert [o for o in re.findall(r"--[\w-]+", line) if o not in shown.stdout] == []
 
 
-def test_every_notebook_is_listed():
-    missing = [
-        p
-        for p in notebooks.paths()
-        if p not in README and "/apps/" not in p and p != "nbs/index.ipynb"
-    ]
-    assert missing == [], "run nbs/index.ipynb, then python tools/readme.py"
+def test_the_first_lines_of_python_run():
+    example = re.findall(r"```python\n(.*?)```", README, re.DOTALL)[0]
+    assert len(example.splitlines()) <= 5
+    shown = subprocess.run(
+        [sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert re.match(r"\(\d+, \d+\) 0\.\d+", shown.stdout)
+
+
+def test_it_is_short():
+    "and shows what it is, the picture, the commands and some Python on the first screen"
+    lines = README.splitlines()
+    assert len(lines) <= 120
+    first = "\n".join(lines[:40])
+    assert all(part in first for part in ("widgets.gif", "hrda demo", "pytest", "import hrda_nb"))
+
+
+def test_every_notebook_is_listed(monkeypatch):
+    "on the front page of the documentation, with its title of today"
+    monkeypatch.chdir(ROOT / "nbs")
+    known = {}
+    for source in notebooks.code_cells("nbs/index.ipynb"):
+        exec(source, known)
+    outputs = [o for c in notebooks.load("nbs/index.ipynb")["cells"] for o in c.get("outputs", [])]
+    shown = "".join(outputs[-1]["data"]["text/markdown"])
+    assert shown == known["contents"](), "run nbs/index.ipynb"
+    others = {"nbs/index.ipynb", "nbs/equations.ipynb"}
+    listed = {f"nbs/{link}" for link in re.findall(r"\(([\w/]+\.ipynb)\)", shown)}
+    assert listed == set(notebooks.paths()) - others
+    assert "equations.ipynb" in README

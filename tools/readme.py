@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def page_cells(cell):
-    "What a reader sees of a cell: no hidden cells, no source of `echo: false` cells, no directive lines"
+    "What a reader sees of a cell: nothing hidden, no source of `echo: false`, no directives"
     if cell.cell_type != "code":
         return [cell]
     directives = {
@@ -19,7 +19,7 @@ def page_cells(cell):
         for line in cell.source.splitlines()
         if line.startswith("#|")
     }
-    if "hide" in directives:
+    if {"hide", "readme: false"} & directives:
         return []
     if "echo: false" in directives:
         return [new_markdown_cell(o["data"]["text/markdown"]) for o in cell.outputs]

@@ -16,9 +16,8 @@ from hrda_nb.data.datasets import open_folder
 from hrda_nb.data.samples import samples_dir
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.weights import load_checkpoint, save_checkpoint
-from hrda_nb.training.recipes import recipes
 from hrda_nb.training.compare import VIEW_ORDER, compare
-from hrda_nb.training.recipes import picture_settings
+from hrda_nb.training.recipes import picture_settings, recipes
 
 ROWS = ("source_only", "adapted")
 
