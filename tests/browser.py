@@ -188,7 +188,8 @@ IDLE = f"() => {SESSION}?.session?.kernel?.status === 'idle'"
 # of the notebook before: its kernel holds memory
 SHUTDOWN = f"() => {SESSION}?.shutdown()"
 RUN_ALL = """() => { window.hrda_done = false;
-  jupyterapp.commands.execute('notebook:run-all-cells').finally(() => { window.hrda_done = true }) }"""
+  jupyterapp.commands.execute('notebook:run-all-cells')
+    .finally(() => { window.hrda_done = true }) }"""
 OUTPUTS = """
   const cells = type => jupyterapp.shell.currentWidget.content.widgets
     .filter(c => c.model.type === type);

@@ -17,6 +17,7 @@ from hrda_nb.uda.losses import segmentation_losses
 from hrda_nb.uda.masked_consistency import block_grid, block_mask, hide
 from hrda_nb.uda.self_training import SelfTraining, SelfTrainingConfig
 
+
 def published_name(name):
     "Our parameter names -> theirs"
     return name.replace("encoder.body.", "backbone.").replace("decoder.", "decode_head.")
