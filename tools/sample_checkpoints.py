@@ -40,10 +40,10 @@ CARD = """# Two small networks for the bundled sample
 is the same network trained as long on the source alone.
 Lessons and widgets open with them; they know this procedural city and nothing else.
 
-* Network: HRDA over an EfficientNet-Lite0 encoder (ImageNet weights, Apache 2.0), 48-channel DAFormer decoder \
-and scale attention, 19 Cityscapes classes; 16-bit numbers.
-* Training: recipe `demo` with {steps} steps, {source_steps} of them on the source alone; pictures at 384x768; \
-seed {seed}. No checkpoint was chosen on target labels.
+* Network: HRDA over an EfficientNet-Lite0 encoder (ImageNet weights, Apache 2.0), 48-channel \
+DAFormer decoder and scale attention, 19 Cityscapes classes; 16-bit numbers.
+* Training: recipe `demo` with {steps} steps, {source_steps} of them on the source alone; pictures \
+at 384x768; seed {seed}. No checkpoint was chosen on target labels.
 * Made by `python tools/sample_checkpoints.py` on {machine}, {date}.
 * Free to pass on, under the licence of this repository.
 

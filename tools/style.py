@@ -1,6 +1,7 @@
 """How the code reads, in figures: `python tools/style.py [FILES OR FOLDERS]` (default: hrda_nb).
 
-Reads Python files and the code cells of notebooks. A code line is neither blank nor a comment alone. A function's length is counted from `def` to its last line, without its docstring. A
+Reads Python files and the code cells of notebooks. A code line is neither blank nor a comment
+alone. A function's length is counted from `def` to its last line, without its docstring. A
 function over 40 lines needs a reason: a comment `# long: WHY` in the line above its `def`."""
 
 import ast
