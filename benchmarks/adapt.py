@@ -24,15 +24,9 @@ from tqdm import tqdm
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.weights import load_checkpoint
 from hrda_nb.plots import Plot, save
-from hrda_nb.training.recipes import Recipe, find_recipe, recipe_dict, source_only
-from hrda_nb.training.trainer import (
-    append_rows,
-    how_to_look,
-    open_data,
-    pick_device,
-    target_batches,
-    train,
-)
+from hrda_nb.training.recipes import Recipe, find_recipe, picture_settings, recipe_dict, source_only
+from hrda_nb.training.state import append_rows
+from hrda_nb.training.trainer import open_data, pick_device, target_batches, train
 from hrda_nb.uda.ema_teacher import folding
 
 HERE = Path(__file__).parent
@@ -81,7 +75,7 @@ def measure_norm(args: Args, recipe: Recipe, trained: Path, batches: int) -> pd.
     with torch.inference_mode(), folding(model, 0.02):
         for batch in tqdm(crops, total=batches, desc="target BatchNorm"):
             model(batch["image"].to(device))
-    return evaluate(model, data.val, **how_to_look(recipe))
+    return evaluate(model, data.val, **picture_settings(recipe))
 
 
 def target_norm(args: Args, recipe: Recipe, trained: Path, out: Path, batches: int = 150) -> dict:

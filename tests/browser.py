@@ -187,9 +187,11 @@ SESSION = "window.jupyterapp?.shell.currentWidget?.sessionContext"
 IDLE = f"() => {SESSION}?.session?.kernel?.status === 'idle'"
 # of the notebook before: its kernel holds memory
 SHUTDOWN = f"() => {SESSION}?.shutdown()"
-RUN_ALL = """() => { window.hrda_done = false;
-  jupyterapp.commands.execute('notebook:run-all-cells')
-    .finally(() => { window.hrda_done = true }) }"""
+RUN_ALL = """() => {
+  window.hrda_done = false;
+  const run = jupyterapp.commands.execute('notebook:run-all-cells');
+  run.finally(() => { window.hrda_done = true });
+}"""
 OUTPUTS = """
   const cells = type => jupyterapp.shell.currentWidget.content.widgets
     .filter(c => c.model.type === type);

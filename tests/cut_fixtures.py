@@ -45,6 +45,17 @@ KEEP = {  # file -> patterns of the tensors kept
         "buf_after.*",
     ],
     "step_daformer": ["*weight", "*.mix_masks", "*.mixed_lbl", "final.*"],
+    "mic_mask": [
+        "mask.b16*",
+        "mask.b32*",
+        "mask.b64_r0.7_1x*",
+        "masked.x_u8",
+        "branch.separatetrgaug.*",
+        "loss.*",
+    ],
+    "pipa_pixel": ["small12.*", "proj.*"],
+    "pipa_model": ["*"],
+    "pipa_patch": ["*.draws", "*.project.*"],
 }
 JSON = [
     "dacs",
@@ -58,6 +69,10 @@ JSON = [
     "schedule",
     "step_daformer",
     "train_losses_f64",
+    "mic_mask",
+    "pipa_model",
+    "pipa_patch",
+    "pipa_pixel",
 ]
 
 
@@ -76,7 +91,8 @@ def recorded_errors(readme: pathlib.Path) -> dict:  # file stem -> key -> f64_er
 if __name__ == "__main__":
     src = pathlib.Path(sys.argv[1])
     OUT.mkdir(exist_ok=True)
-    (OUT / "f64_err.json").write_text(json.dumps(recorded_errors(src / "README.md")))
+    errors = recorded_errors(src / "README.md") | recorded_errors(src / "README_mic_pipa.md")
+    (OUT / "f64_err.json").write_text(json.dumps(errors))
     for name in JSON:
         (OUT / f"{name}.json").write_text(
             json.dumps(json.loads((src / f"{name}.json").read_text()), separators=(",", ":"))

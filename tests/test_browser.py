@@ -187,7 +187,8 @@ def check_boxes(drawn):
 
 
 def check_painting(drawn):
-    drawn.do("canvas.boxes = []; canvas.tool = 'paint'")
+    drawn.do("canvas.boxes = []; canvas.tool = 'paint'; said.value = 'ready to paint'")
+    drawn.heard("ready to paint")
     drawn.drag((40, 40), (40, 240), (160, 240))
     drawn.heard("stroke [('points', [")
     drawn.canvas.focus()

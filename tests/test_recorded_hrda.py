@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from hrda_nb.data.geometry import Box, crop, resize
 from hrda_nb.data.labels import cityscapes
 from hrda_nb.inference.metrics import confusion, iou, iou_table
-from hrda_nb.inference.predict import picture_logits
+from hrda_nb.inference.predict import PictureSettings, picture_logits
 from hrda_nb.models.hrda import build_model, segment
 from hrda_nb.models.sliding_window import run_windows, window_boxes
 
@@ -199,7 +199,8 @@ def test_mirrored_and_enlarged_probabilities():
     if "slide_argmax" not in recorded:
         pytest.skip("HRDA_REFERENCE does not name the whole set of recorded values")
     images = to_unit(recorded["x_u8"].numpy())
-    logits = picture_logits(tiny(), images, (128, 128), (64, 64))["fused"]
+    windows = PictureSettings(window=128, stride=64)
+    logits = picture_logits(tiny(), images, windows)["fused"]
     assert (logits.argmax(1) == recorded["slide_argmax"]).float().mean() > 0.9999
     mirrored = logits.softmax(1).flip(-1)
     enlarged = resize(logits, (144, 300)).softmax(1)

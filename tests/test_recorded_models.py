@@ -5,7 +5,16 @@ import numpy as np
 import pytest
 import timm
 import torch
-from reference import det_fill, fixture, fixture_json, normalize, synth_u8, test_recorded
+from reference import (
+    det_fill,
+    det_tensor,
+    fixture,
+    fixture_json,
+    normalize,
+    reference_dir,
+    synth_u8,
+    test_recorded,
+)
 from timm.layers import DropPath
 from torch import nn
 
@@ -18,6 +27,8 @@ from hrda_nb.models.decoders import (
     SegFormerHead,
     UPerHead,
 )
+from hrda_nb.models.encoders import encoder
+from hrda_nb.models.hrda import build_model
 from hrda_nb.models.mix_transformer import (
     _our_name,
     from_transformers,
@@ -26,6 +37,14 @@ from hrda_nb.models.mix_transformer import (
     to_transformers,
 )
 from hrda_nb.models.resnet import ResNetV1c, resnet_v1c
+from hrda_nb.models.weights import (
+    inspect_published,
+    load_checkpoint,
+    load_published,
+    published_state,
+    read_checkpoint,
+    save_checkpoint,
+)
 
 SIZES = fixture_json("encoders")  # recorded parameters, names and shapes of the Mix Transformers
 
@@ -78,18 +97,25 @@ def random_mit(name):
     return mit
 
 
-def their_mit(name, ours):
-    "The same encoder in `transformers`, which reads our weights as it reads a file of the hub"
-    from transformers import SegformerConfig, SegformerModel
+def their_config(name):
+    "Our sizes in the words of `transformers`"
+    from transformers import SegformerConfig
 
     c = mit_configs[name]
-    config = SegformerConfig(
+    return SegformerConfig(
         hidden_sizes=list(c.dims),
         depths=list(c.depths),
         num_attention_heads=list(c.heads),
         sr_ratios=list(c.sr),
         mlp_ratios=[c.mlp_ratio] * 4,
     )
+
+
+def their_mit(name, ours):
+    "The same encoder in `transformers`, which reads our weights as it reads a file of the hub"
+    from transformers import SegformerModel
+
+    config = their_config(name)
     state = to_transformers(ours.state_dict())
     theirs = SegformerModel.from_pretrained(
         None, config=config, state_dict=state, dtype=torch.float64
@@ -286,3 +312,80 @@ def test_decoder_within_hrda():
     level = head.embed_layers[3](features[3])
     test_recorded(level.flatten(2).transpose(1, 2), "head_mit_tiny", "embed3")
     test_recorded(head(features), "head_mit_tiny", "logits")
+
+
+# --- checkpoints
+
+NETWORKS = ("model", "ema_model", "imnet_model")  # their weights were recorded with seeds 0, 1, 2
+HRDA_SHAPES = fixture_json("hrda_state_dict_shapes")
+
+
+def hrda(name):
+    sizes = dict(channels=32, detail_size=(64, 64)) if name == "mit_tiny" else {}
+    return build_model("hrda", encoder=name, **sizes)
+
+
+@pytest.mark.parametrize("name", ["mit_tiny", "mit_b0", "mit_b5"])
+def test_hrda_has_the_published_names_and_sizes(name):
+    state = published_state(on_meta(hrda, name))
+    assert {k: list(v.shape) for k, v in state.items()} == HRDA_SHAPES[name]["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def checkpoint():
+    "The recorded checkpoint where the whole set is at hand, else the same from its recipe"
+    recorded = reference_dir() / "ckpt_tiny.safetensors"
+    if recorded.exists():
+        return read_checkpoint(recorded).weights
+    state = {}
+    for seed, network in enumerate(NETWORKS):
+        for k, shape in HRDA_SHAPES["mit_tiny"]["state_dict"].items():
+            dtype = torch.int64 if k.endswith("tracked") else torch.float32
+            state[f"{network}.{k}"] = torch.as_tensor(det_tensor(k, shape, seed)).to(dtype)
+    return state
+
+
+@pytest.mark.parametrize("seed, network", list(enumerate(NETWORKS)))
+def test_published_checkpoint_loads(checkpoint, seed, network):
+    "Strictly, and each of its networks is another one"
+    model = hrda("mit_tiny")
+    report = load_published(model, checkpoint, which=network)
+    assert (report.loaded, report.untouched) == (214, [])
+    for k, v in published_state(model).items():
+        want = torch.as_tensor(det_tensor(k, v.shape, seed))
+        assert (v.double() - want.double()).abs().max() < 1e-6, k
+
+
+def test_published_checkpoint_is_recognised(checkpoint):
+    assert inspect_published(checkpoint) == dict(
+        arch="hrda",
+        detail_size=[512, 512],
+        attention="classwise",
+        encoder="mit_tiny",
+        decoder="daformer",
+        num_classes=19,
+        channels=32,
+    )
+
+
+@torch.no_grad()
+def test_half_precision_barely_changes_the_scores(checkpoint, tmp_path):
+    model = hrda("mit_tiny").eval()
+    load_published(model, checkpoint)
+    save_checkpoint(tmp_path / "half.safetensors", model, half=True)
+    rounded = load_checkpoint(tmp_path / "half.safetensors").model
+    x = torch.from_numpy(synth_u8(64, 96, 4)).permute(2, 0, 1)[None] / 255
+    assert (rounded(x).fused - model(x).fused).abs().max() < 2e-2
+
+
+def test_a_folder_of_the_hub_loads(tmp_path):
+    "Written by `transformers` itself"
+    from transformers import SegformerForImageClassification
+
+    theirs = SegformerForImageClassification(their_config("mit_tiny"))
+    theirs.save_pretrained(tmp_path)
+    body = encoder("mit_tiny")
+    report = load_published(body, tmp_path)
+    assert inspect_published(tmp_path) == dict(encoder="mit_tiny")
+    assert report.loaded == len(body.state_dict())
+    assert set(report.extra) == {"classifier.weight", "classifier.bias"}

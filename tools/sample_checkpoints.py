@@ -19,8 +19,8 @@ from hrda_nb.data.datasets import open_folder
 from hrda_nb.data.samples import samples_dir
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.weights import load_checkpoint, save_checkpoint
-from hrda_nb.training.recipes import Recipe, recipes
-from hrda_nb.training.trainer import VIEW_ORDER, compare, how_to_look
+from hrda_nb.training.compare import VIEW_ORDER, compare
+from hrda_nb.training.recipes import Recipe, picture_settings, recipes
 
 ROWS = ("source_only", "adapted")
 
@@ -78,7 +78,7 @@ def ship(trained: Path, shipped: Path, recipe: Recipe) -> dict[str, pd.Series]:
     scores = {}
     for split in ("source/val", "target/val"):
         pictures = open_folder(samples_dir() / split)
-        table = evaluate(model, pictures, **how_to_look(recipe))
+        table = evaluate(model, pictures, **picture_settings(recipe))
         scores[split] = table.loc["mIoU", list(VIEW_ORDER)]
     return scores
 

@@ -197,7 +197,7 @@ fusions = Registry(
     sepaspp_bottleneck=conv_bn_relu,  # looks around in the last level only, before stacking
 )
 
-
+# %% ../../nbs/07_decoders.ipynb #n1f5051
 class DAFormerHead(SegmentationHead):
     "Embed each level, bring all to the finest, fuse with context (DAFormer, section 3.2)."
 

@@ -51,7 +51,7 @@ def _last_scores(out: Path) -> pd.Series:  # view -> mIoU in percent
     metrics = pd.read_csv(out / "metrics.csv").query("step == step.max()")
     return metrics.set_index("class").loc["mIoU", list(VIEW_ORDER)]
 
-
+# %% ../../nbs/25c_compare.ipynb #c006b
 def compare(
     recipe: Recipe,
     source: str | Path,  # labelled pictures

@@ -47,7 +47,7 @@ def parameter_groups(
             groups.append(dict(name=title, params=params, lr=rate, weight_decay=decay))
     return groups
 
-
+# %% ../../nbs/24_optimizer.ipynb #c006b
 def make_optimizer(
     model: nn.Module,  # with an `encoder`
     lr: float = 6e-5,  # of the encoder

@@ -7,13 +7,21 @@ __all__ = ['explore_predictions', 'explore_fusion', 'explore_crops', 'explore_wi
            'explore_class_mix', 'explore_rare_classes', 'explore_feature_distance', 'watch_training']
 
 # %% ../../nbs/26_widgets.ipynb #c003
-from .crops import explore_crops, explore_windows
-from .predictions import explore_fusion, explore_predictions
-from .self_training import explore_class_mix, explore_pseudo_labels
-from .source_learning import explore_feature_distance, explore_rare_classes
-from .watching import watch_training
+from importlib import import_module
+from typing import Any
 
 # %% ../../nbs/26_widgets.ipynb #c004
+_MODULES = {
+    "explore_predictions": "predictions",
+    "explore_fusion": "fusion",
+    "explore_crops": "crops",
+    "explore_windows": "windows",
+    "explore_pseudo_labels": "pseudo_labels",
+    "explore_class_mix": "class_mix",
+    "explore_rare_classes": "rare_classes",
+    "explore_feature_distance": "feature_distance",
+    "watch_training": "watching",
+}  # view -> the module that defines it
 _all_ = [
     "explore_predictions",
     "explore_fusion",
@@ -25,3 +33,15 @@ _all_ = [
     "explore_feature_distance",
     "watch_training",
 ]
+
+# %% ../../nbs/26_widgets.ipynb #n30b65f
+def __getattr__(name: str) -> Any:
+    "A view, loaded when it is first asked for."
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    "The views, for tab completion."
+    return sorted({*globals(), *_MODULES})
