@@ -1,19 +1,22 @@
-"""What each part of the method buys: the recipe `demo` on the bundled sample, with one setting switched at a time.
+"""What each part of the method buys: the recipe `demo`, with one setting switched at a time.
 
     python benchmarks/ablation.py [VARIANTS...] [--seeds 0] [--runs DIR]
 
-Trainings go to --runs; finished ones are read, an interrupted one goes on. benchmarks/ablation.json and, as a page, ablation.md are written after every training, with all
-that is finished, also by other commands: ask for more variants or seeds at any time, or run one command on each core (OMP_NUM_THREADS=1). Every row is the last checkpoint."""
+Trainings on the bundled sample go to --runs; finished ones are read, an interrupted one goes on.
+benchmarks/ablation.json and, as a page, ablation.md are written after every training, with all that
+is finished, also by other commands: ask for more variants or seeds at any time, or run one command
+on each core (OMP_NUM_THREADS=1). Every row is the last checkpoint."""
 
 import datetime
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import pandas as pd
 import tyro
-from adapt import HERE, machine, markdown
+from adapt import HERE, class_means, machine, markdown
 
 from hrda_nb.data.samples import samples_dir
 from hrda_nb.training.recipes import Recipe, find_recipe, recipe_dict
@@ -52,20 +55,16 @@ class Args:
 
 def switched(recipe: Recipe, changes: dict[str, Any]) -> Recipe:
     "The recipe with some settings changed."
-    return replace(
-        recipe,
-        **changes
-        | dict(self_training=replace(recipe.self_training, **changes.get("self_training", {}))),
-    )
+    method = replace(recipe.self_training, **changes.get("self_training", {}))
+    return replace(recipe, **changes | dict(self_training=method))
 
 
 def result_of(out: Path) -> dict[str, Any]:
     "The last scores of a finished training, and how sure its teacher was on the way."
-    metrics, history = pd.read_csv(out / "metrics.csv"), pd.read_csv(out / "history.csv")
-    last, adapting = (
-        metrics[metrics.step == metrics.step.max()].set_index("class").drop(columns="step"),
-        history[history.phase == "adapt"],
-    )
+    metrics = pd.read_csv(out / "metrics.csv")
+    history = pd.read_csv(out / "history.csv")
+    last = metrics[metrics.step == metrics.step.max()].set_index("class").drop(columns="step")
+    adapting = history[history.phase == "adapt"]
     return dict(
         recipe=json.loads((out / "recipe.json").read_text()),
         iou=last.round(2).astype(object).where(last.notna(), None).to_dict("index"),
@@ -75,18 +74,28 @@ def result_of(out: Path) -> dict[str, Any]:
     )
 
 
-def collect(args: Args, path: Path) -> dict[str, Any]:
-    "What is finished in --runs, and what the file knows of the same recipe."
-    base, rows = recipe_dict(find_recipe(args.base)), {}
-    known = json.loads(path.read_text()) if path.exists() else {}
-    if known.get("recipe") == base:
-        rows = known["rows"]
+def planned(args: Args, name: str, seed: int) -> Recipe:
+    "The recipe of a variant."
+    return replace(switched(find_recipe(args.base), variants[name]), seed=seed)
+
+
+def finished(args: Args) -> Iterator[tuple[str, str, Path]]:
+    "Variant, seed and folder of every finished training of this recipe."
     for out in sorted(p.parent for p in args.runs.glob("*/last.safetensors")):
         name, seed = out.name.rsplit("_", 1)
-        if name in variants and json.loads((out / "recipe.json").read_text()) == recipe_dict(
-            replace(switched(find_recipe(args.base), variants[name]), seed=int(seed))
-        ):
-            rows.setdefault(name, {})[seed] = result_of(out)
+        if name in variants:
+            trained = json.loads((out / "recipe.json").read_text())
+            if trained == recipe_dict(planned(args, name, int(seed))):
+                yield name, seed, out
+
+
+def collect(args: Args, path: Path) -> dict[str, Any]:
+    "What is finished in --runs, and what the file knows of the same recipe."
+    base = recipe_dict(find_recipe(args.base))
+    known = json.loads(path.read_text()) if path.exists() else {}
+    rows = known["rows"] if known.get("recipe") == base else {}
+    for name, seed, out in finished(args):
+        rows.setdefault(name, {})[seed] = result_of(out)
     return dict(
         command=f"python benchmarks/ablation.py {' '.join(v for v in variants if v in rows)}",
         machine=machine(),
@@ -103,49 +112,47 @@ def words(changes: dict[str, Any]) -> str:
     return ", ".join(f"`{k}={v!r}`" for k, v in flat.items() if k != "self_training") or "nothing"
 
 
+PAGE = """# One setting switched at a time
+
+`{command}` on {machine}, {date}. Recipe `{recipe_name}` ({steps} steps) on the bundled sample; \
+percent on its `target/val`, last checkpoints. One seed is an anecdote: differences smaller than \
+those between seeds of one row say nothing.
+
+{table}
+
+## IoU of each class, fused, mean over seeds
+
+{classes}
+
+"""
+
+
+def scores(result: dict[str, Any]) -> pd.DataFrame:
+    "mIoU and seconds of every training."
+    baseline = result["rows"].get("full", {})
+    lines = []
+    for name, seeds in result["rows"].items():
+        for seed, run in seeds.items():
+            miou = run["iou"]["mIoU"]
+            line = dict(variant=name, switched=words(variants[name]), seed=seed)
+            line |= {view: miou.get(view) for view in ("context", "detail", "fused")}
+            full = baseline[seed]["iou"]["mIoU"]["fused"] if seed in baseline else float("nan")
+            line["fused against full"] = miou["fused"] - full
+            lines.append(line | {"s a step": run["seconds_a_step"]})
+    return pd.DataFrame(lines).set_index("variant")
+
+
+def gapless(table: pd.DataFrame, digits: int) -> str:
+    "Rounded, a dash where there is nothing."
+    table = table.round(digits).astype(object)
+    return markdown(table.where(table.notna(), "-"))
+
+
 def page(result: dict[str, Any]) -> str:
     "The JSON as a page."
-    lines = [
-        dict(
-            variant=name,
-            switched=words(variants[name]),
-            seed=seed,
-            **{v: r["iou"]["mIoU"].get(v) for v in ("context", "detail", "fused")},
-            **{"s a step": r["seconds_a_step"]},
-        )
-        for name, seeds in result["rows"].items()
-        for seed, r in seeds.items()
-    ]
-    table, full = (
-        pd.DataFrame(lines),
-        {s: r["iou"]["mIoU"]["fused"] for s, r in result["rows"].get("full", {}).items()},
-    )
-    table.insert(
-        6, "fused against full", [l["fused"] - full.get(l["seed"], float("nan")) for l in lines]
-    )
-    classes = pd.DataFrame(
-        {
-            name: pd.DataFrame(
-                {s: {c: v["fused"] for c, v in r["iou"].items()} for s, r in seeds.items()}
-            ).mean(axis=1)
-            for name, seeds in result["rows"].items()
-        }
-    )
-    return "\n\n".join(
-        [
-            "# One setting switched at a time",
-            f"`{result['command']}` on {result['machine']}, {result['date']}. Recipe `{result['recipe_name']}` ({result['recipe']['steps']} steps) on the bundled sample; "
-            "percent on its `target/val`, last checkpoints. One seed is an anecdote: differences smaller than those between seeds of one row say nothing.",
-            markdown(
-                table.set_index("variant").round(2).astype(object).where(lambda t: t.notna(), "-")
-            ),
-            "## IoU of each class, fused, mean over seeds",
-            markdown(
-                classes.rename_axis("class").round(1).astype(object).where(lambda t: t.notna(), "-")
-            ),
-            "",
-        ]
-    )
+    classes = class_means(result["rows"]).rename_axis("class")
+    tables = dict(table=gapless(scores(result), 2), classes=gapless(classes, 1))
+    return PAGE.format(**result, steps=result["recipe"]["steps"], **tables)
 
 
 def write(args: Args) -> dict[str, Any]:
@@ -156,28 +163,25 @@ def write(args: Args) -> dict[str, Any]:
     return result
 
 
+def run(args: Args, name: str, seed: int) -> None:
+    "Train a variant, unless that is done."
+    out = args.runs / f"{name}_{seed}"
+    if (out / "last.safetensors").exists():
+        return
+    recipe = planned(args, name, seed)
+    data = samples_dir()
+    target = data / "target/train" if recipe.adapt else None
+    folders = dict(source=data / "source/train", target=target, val=data / "target/val", out=out)
+    train(recipe, **folders, resume=(out / "resume").exists(), device=args.device)
+    write(args)
+
+
 if __name__ == "__main__":
-    args, data = tyro.cli(Args), samples_dir()
+    args = tyro.cli(Args)
     if odd := set(args.variants) - set(variants):
-        raise SystemExit(
-            f"no variant is called {', '.join(odd)}: choose some of {', '.join(variants)}"
-        )
+        names = ", ".join(variants)
+        raise SystemExit(f"no variant is called {', '.join(odd)}: choose some of {names}")
     for seed in args.seeds:
         for name in args.variants:
-            out, recipe = (
-                args.runs / f"{name}_{seed}",
-                replace(switched(find_recipe(args.base), variants[name]), seed=seed),
-            )
-            if (out / "last.safetensors").exists():
-                continue
-            train(
-                recipe,
-                data / "source/train",
-                data / "target/train" if recipe.adapt else None,
-                data / "target/val",
-                out,
-                resume=(out / "resume").exists(),
-                device=args.device,
-            )
-            write(args)
+            run(args, name, seed)
     print(page(write(args)))

@@ -1,10 +1,11 @@
-"""Whole pictures through HRDA: seconds, peak memory and encoder passes, with and without sharing detail windows.
+"""Whole pictures through HRDA: seconds, memory, encoder passes, with and without shared windows.
 
     python benchmarks/inference.py [--encoders mit_b0 mit_b5] [--sizes 1024x2048 333x517]
     python benchmarks/inference.py --render
 
-Context windows 1024x1024 (step 512), detail windows 512x512 (step 256), random weights. Each case runs in a process of its own; figures go to benchmarks/inference.json
-and, as a page, to benchmarks/inference.md. --render measures nothing and makes the page from the figures that are there."""
+Context windows 1024x1024 (step 512), detail windows 512x512 (step 256), random weights. Each case
+runs in a process of its own; figures go to benchmarks/inference.json and, as a page, to
+benchmarks/inference.md. --render measures nothing and makes the page from the figures there are."""
 
 import datetime
 import json
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 import tyro
@@ -37,10 +39,12 @@ def case(encoder: str, size: str, share: bool) -> dict:
     from hrda_nb.models.hrda import build_model, segment
 
     torch.manual_seed(0)
-    model, image = build_model("hrda", encoder).eval(), torch.rand(1, 3, *map(int, size.split("x")))
+    model = build_model("hrda", encoder).eval()
+    image = torch.rand(1, 3, *map(int, size.split("x")))
     passes = []
     model.encoder.register_forward_hook(lambda m, args, out: passes.append(len(args[0])))
-    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    began = time.perf_counter()
     with torch.inference_mode():
         logits = segment(model, image, (1024, 1024), (512, 512), share=share)["fused"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -56,72 +60,72 @@ def case(encoder: str, size: str, share: bool) -> dict:
     )
 
 
+HEAD = (
+    "encoder",
+    "picture",
+    "detail windows",
+    "seconds",
+    "peak memory, GiB",
+    "of it, model loaded, GiB",
+    "encoder passes",
+)
+PAGE = """# inference: whole pictures through HRDA
+
+`{command}` on {machine}, {date}. Float32, one picture, logits of every pixel; random weights, \
+which cost the same as trained ones.
+
+Context windows of 1024x1024 pixels, step 512; detail windows of 512x512, step 256. An encoder \
+pass is one window that goes through the encoder, context views included. Sharing computes every \
+distinct detail window once; the logits are the same. A picture that fits into one context window \
+has nothing to share.
+
+{table}
+
+"""
+
+
+def cells(row: dict) -> list:
+    "A row of the table."
+    windows = "shared" if row["share"] else "each context window its own"
+    figures = [f"{row[k]:.1f}" for k in ("seconds", "peak_gib", "model_loaded_gib")]
+    return [row["encoder"], row["size"], windows, *figures, row["encoder_passes"]]
+
+
 def page(result: dict) -> str:
     "The JSON as a page."
-    head = [
-        "encoder",
-        "picture",
-        "detail windows",
-        "seconds",
-        "peak memory, GiB",
-        "of it, model loaded, GiB",
-        "encoder passes",
-    ]
-    rows = [
-        [
-            r["encoder"],
-            r["size"],
-            "shared" if r["share"] else "each context window its own",
-            f"{r['seconds']:.1f}",
-            f"{r['peak_gib']:.1f}",
-            f"{r['model_loaded_gib']:.1f}",
-            r["encoder_passes"],
-        ]
-        for r in result["rows"]
-    ]
-    table = ["| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"] * len(head), *rows]]
-    return "\n\n".join(
-        [
-            "# inference: whole pictures through HRDA",
-            f"`{result['command']}` on {result['machine']}, {result['date']}. Float32, one picture, logits of every pixel; random weights, which cost the same as trained ones.",
-            "Context windows of 1024x1024 pixels, step 512; detail windows of 512x512, step 256. An encoder pass is one window that goes through the encoder, context views included. "
-            "Sharing computes every distinct detail window once; the logits are the same. A picture that fits into one context window has nothing to share.",
-            "\n".join(table),
-            "",
-        ]
-    )
+    rows = [HEAD, ["---"] * len(HEAD), *map(cells, result["rows"])]
+    table = "\n".join("| " + " | ".join(map(str, row)) + " |" for row in rows)
+    return PAGE.format(**result, table=table)
+
+
+def processor() -> str:
+    "The processor in words."
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def measure_apart(encoder: str, size: str, share: bool) -> dict:
+    "One picture, in a process of its own."
+    command = [sys.executable, __file__, "case", encoder, size, str(int(share))]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    row = json.loads(done.stdout.splitlines()[-1])
+    print(row, flush=True)
+    return row
 
 
 def measure(args: Args) -> dict:
     "Every case, and where it ran."
     import torch
 
-    rows = []
-    for encoder in args.encoders:
-        for size in args.sizes:
-            for share in (True, False):
-                done = subprocess.run(
-                    [sys.executable, __file__, "case", encoder, size, str(int(share))],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-                rows.append(json.loads(done.stdout.splitlines()[-1]))
-                print(rows[-1], flush=True)
-    cpu = (
-        next(
-            (l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")),
-            "",
-        )
-        if Path("/proc/cpuinfo").exists()
-        else platform.processor()
-    )
-    about = dict(
+    cases = product(args.encoders, args.sizes, (True, False))
+    return dict(
         command="python benchmarks/inference.py",
-        machine=f"{cpu}, {os.cpu_count()} cores, PyTorch {torch.__version__}",
+        machine=f"{processor()}, {os.cpu_count()} cores, PyTorch {torch.__version__}",
         date=datetime.date.today().isoformat(),
+        rows=[measure_apart(*case) for case in cases],
     )
-    return dict(about, rows=rows)
 
 
 def main(args: Args) -> None:

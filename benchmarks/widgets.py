@@ -1,11 +1,14 @@
-"""Seconds from a control to the new picture, for every explore_* view on the bundled sample at 512x1024.
+"""Seconds from a control to the new picture, for every explore_* view on the sample at 512x1024.
 
     python benchmarks/widgets.py [--repeats 15] [--no-browser]
     python benchmarks/widgets.py --render
 
-In Python: every slider, choice, switch and button of a view is moved, every canvas clicked, dragged or painted on, and the time is taken until the view has encoded what
-it shows next. Moves that need the network are told apart by counting encoder passes. In the browser: from the key press on each slider of the classroom page (Voilà, headless
-Chromium) to the picture drawn. Figures go to benchmarks/widgets.json and, as a page, to benchmarks/widgets.md; --render makes the page from the figures that are there."""
+In Python: every slider, choice, switch and button of a view is moved, every canvas clicked, dragged
+or painted on, and the time is taken until the view has encoded what it shows next. Moves that need
+the network are told apart by counting encoder passes. In the browser: from the key press on each
+slider of the classroom page (Voilà, headless Chromium) to the picture drawn. Figures go to
+benchmarks/widgets.json and, as a page, to benchmarks/widgets.md; --render makes the page from the
+figures that are there."""
 
 import datetime
 import json
@@ -15,9 +18,10 @@ import tempfile
 import time
 from collections import defaultdict
 from dataclasses import dataclass
+from functools import partial
 from itertools import cycle
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import ipywidgets as W
 import numpy as np
@@ -37,9 +41,8 @@ SIZE = 512, 1024  # pictures, in pixels
 class Args:
     repeats: int = 15  # moves of each control
     browser: bool = True  # measure in the browser too
-    clock: Literal["wall", "cpu"] = (
-        "wall"  # cpu: seconds of work, for a machine that does other things too (with OMP_NUM_THREADS=1)
-    )
+    # cpu: seconds of work, for a machine that does other things too (with OMP_NUM_THREADS=1)
+    clock: Literal["wall", "cpu"] = "wall"
     render: bool = False  # only make the page
 
 
@@ -61,25 +64,35 @@ def shown(view: W.Widget) -> list:
 
 def pointer(canvas: Canvas, seed: int) -> None:
     "What a pointer does to a canvas: click, move a box, or paint."
-    rng, (H, W_) = np.random.default_rng(seed), canvas.shape
-    y, x = int(rng.integers(H)), int(rng.integers(W_))
+    rng = np.random.default_rng(seed)
+    height, width = canvas.shape
+    y = int(rng.integers(height))
+    x = int(rng.integers(width))
     boxes = [b for b in canvas.boxes if b.get("drag", True)]
     if canvas.tool == "box" and boxes:
-        b, (top, left, bottom, right) = boxes[-1], boxes[-1].get("within") or (0, 0, H, W_)
-        h, w, g = b["y2"] - b["y1"], b["x2"] - b["x1"], canvas.grid
-        y1, x1 = (
-            low + g * int(rng.integers(max(1, (high - size - low) // g + 1)))
-            for low, high, size in ((top, bottom, h), (left, right, w))
-        )
-        moved = dict(y1=y1, y2=y1 + h, x1=x1, x2=x1 + w)
-        canvas.boxes = [{**o, **moved} if o["name"] == b["name"] else o for o in canvas.boxes]
-        canvas.event = dict(kind="box", name=b["name"], **moved, n=seed)
+        move_box(canvas, boxes[-1], rng, seed)
     elif canvas.tool == "paint":
-        canvas.event = dict(
-            kind="stroke", points=[[y, x], [min(H - 1, y + 40), x]], start=True, n=seed
-        )
+        points = [[y, x], [min(height - 1, y + 40), x]]
+        canvas.event = dict(kind="stroke", points=points, start=True, n=seed)
     else:
         canvas.event = dict(kind="click", y=y, x=x, n=seed)
+
+
+def move_box(canvas: Canvas, box: dict, rng: np.random.Generator, seed: int) -> None:
+    "To a random place on the grid."
+    top, left, bottom, right = box.get("within") or (0, 0, *canvas.shape)
+    height = box["y2"] - box["y1"]
+    width = box["x2"] - box["x1"]
+
+    def draw(low, high, size):
+        steps = max(1, (high - size - low) // canvas.grid + 1)
+        return low + canvas.grid * int(rng.integers(steps))
+
+    y1 = draw(top, bottom, height)
+    x1 = draw(left, right, width)
+    moved = dict(y1=y1, y2=y1 + height, x1=x1, x2=x1 + width)
+    canvas.boxes = [{**o, **moved} if o["name"] == box["name"] else o for o in canvas.boxes]
+    canvas.event = dict(kind="box", name=box["name"], **moved, n=seed)
 
 
 def moves(view: W.Widget):
@@ -87,80 +100,78 @@ def moves(view: W.Widget):
     for w in tree(view):
         name = getattr(w, "description", "") or getattr(w, "tooltip", "") or type(w).__name__
         if isinstance(w, Canvas):
-            yield f"{w.tool} on the picture", lambda i, w=w: pointer(w, i)
-        elif isinstance(w, W.FileUpload):
-            continue
-        elif isinstance(w, W.SelectMultiple):
-            yield name, lambda i, w=w: setattr(w, "index", (i % len(w.options),))
-        elif hasattr(w, "options"):
-            yield name, lambda i, w=w: setattr(w, "index", ((w.index or 0) + 1) % len(w.options))
-        elif isinstance(w, W.FloatLogSlider):
-            yield (
-                name,
-                lambda i, w=w: setattr(
-                    w, "value", w.base ** (w.min + (i * 0.37 % 1) * (w.max - w.min))
-                ),
-            )
-        elif isinstance(w, (W.IntSlider, W.FloatSlider)):
-            yield (
-                name,
-                lambda i, w=w: setattr(
-                    w,
-                    "value",
-                    type(w.value)(
-                        w.min + round((i * 0.37 % 1) * (w.max - w.min) / w.step) * w.step
-                    ),
-                ),
-            )
-        elif isinstance(w, (W.ToggleButton, W.Checkbox)):
-            yield name, lambda i, w=w: setattr(w, "value", not w.value)
+            yield f"{w.tool} on the picture", partial(pointer, w)
         elif isinstance(w, W.Button):
             yield name, lambda i, w=w: w.click()
+        elif next_value(w, 1):
+            yield name, lambda i, w=w: setattr(w, *next_value(w, i))
+
+
+def next_value(w: W.Widget, i: int) -> tuple[str, Any] | None:
+    "Trait and value of a control's move number `i`; None for what is no control."
+    if isinstance(w, W.FileUpload):
+        return None
+    if isinstance(w, W.SelectMultiple):
+        return "index", (i % len(w.options),)
+    if hasattr(w, "options"):
+        return "index", ((w.index or 0) + 1) % len(w.options)
+    part = i * 0.37 % 1  # of the slider's length
+    if isinstance(w, W.FloatLogSlider):
+        return "value", w.base ** (w.min + part * (w.max - w.min))
+    if isinstance(w, W.IntSlider | W.FloatSlider):
+        steps = round(part * (w.max - w.min) / w.step)
+        return "value", type(w.value)(w.min + steps * w.step)
+    if isinstance(w, W.ToggleButton | W.Checkbox):
+        return "value", not w.value
+    return None
 
 
 def measure(name: str, repeats: int, now=time.perf_counter) -> dict:
-    "One view in this process: opening, and every move that changes what is seen, with and without the network."
-    passes, began = [], now()
+    "One view in this process: opening, and every move that changes what is seen."
+    passes = []
+    began = now()
     hook = torch.nn.modules.module.register_module_forward_hook(
         lambda m, args, out: passes.append(1) if isinstance(m, Encoder) else None
     )
     view = getattr(widgets, name)()
-    opening, cached, forward = now() - began, defaultdict(list), defaultdict(list)
+    opening = now() - began
+    cached, forward = defaultdict(list), defaultdict(list)  # control -> seconds
     for control, move in list(moves(view)):
         for i in range(1, repeats + 1):
-            before, ran, start = shown(view), len(passes), now()
+            before = shown(view)
+            ran = len(passes)
+            start = now()
             move(i)
             took = now() - start
             if shown(view) != before:
                 (forward if len(passes) > ran else cached)[control].append(took)
     hook.remove()
+    figures = dict(cached=row(cached), cached_median=median_of(cached))
+    figures |= dict(forward=row(forward), forward_median=median_of(forward))
+    return dict(view=name, opening=round(opening, 2), **figures)
 
-    def row(found):
-        return {
-            c: dict(n=len(t), median=round(statistics.median(t), 4), max=round(max(t), 4))
-            for c, t in found.items()
-        }
 
-    return dict(
-        view=name,
-        opening=round(opening, 2),
-        cached=row(cached),
-        cached_median=median_of(cached),
-        forward=row(forward),
-        forward_median=median_of(forward),
-    )
+def row(found: dict[str, list[float]]) -> dict[str, dict]:
+    "Number, median and maximum of each control."
+    return {
+        control: dict(n=len(t), median=round(statistics.median(t), 4), max=round(max(t), 4))
+        for control, t in found.items()
+    }
 
 
 def median_of(found: dict[str, list[float]]) -> float | None:
     "Over all moves of all controls."
-    return (
-        round(statistics.median(t for times in found.values() for t in times), 4) if found else None
-    )
+    times = [t for found_times in found.values() for t in found_times]
+    return round(statistics.median(times), 4) if times else None
 
 
 WATCH = """(panel, key) => new Promise(done => {
-  const press = e => { if (e.key === key) start = performance.now(); }; let start = null, timer = null;
-  const end = took => { clearTimeout(timer); seen.disconnect(); removeEventListener("keydown", press, true); done(took); };
+  let start = null, timer = null;
+  const press = e => { if (e.key === key) start = performance.now(); };
+  const end = took => {
+    clearTimeout(timer); seen.disconnect();
+    removeEventListener("keydown", press, true); done(took);
+  };
   const seen = new MutationObserver(() => { if (start !== null) end(performance.now() - start); });
   seen.observe(panel, {attributes: true, subtree: true, attributeFilter: ["data-drawn", "src"]});
   addEventListener("keydown", press, true);
@@ -185,23 +196,24 @@ def in_browser(repeats: int) -> dict[str, dict[str, list]] | None:
         page.get_by_role("tab").first.wait_for(timeout=120_000)
         for tab in page.get_by_role("tab").all()[:-1]:  # the last one watches a training
             tab.click()
-            panel = page.locator(".hrda-pages .hrda-view:visible")
-            page.wait_for_function(
-                "c => c.dataset.drawn",
-                arg=panel.locator("canvas").first.element_handle(timeout=90_000),
-                timeout=60_000,
-            )
-            page.wait_for_timeout(1000)
-            found[tab.inner_text()] = {
-                f"slider {i + 1}": times(page, panel, slider, repeats)
-                for i, slider in enumerate(panel.get_by_role("slider").all())
-                if slider.is_visible()
-            }
-    return {
-        tab: {s: t for s, t in sliders.items() if t}
-        for tab, sliders in found.items()
-        if any(sliders.values())
-    }
+            sliders = in_tab(page, repeats)
+            if sliders:
+                found[tab.inner_text()] = sliders
+    return found
+
+
+def in_tab(page, repeats: int) -> dict[str, list[float]]:
+    "Slider -> milliseconds, of those that draw a picture."
+    panel = page.locator(".hrda-pages .hrda-view:visible")
+    canvas = panel.locator("canvas").first.element_handle(timeout=90_000)
+    page.wait_for_function("c => c.dataset.drawn", arg=canvas, timeout=60_000)
+    page.wait_for_timeout(1000)
+    found = {}
+    for i, slider in enumerate(panel.get_by_role("slider").all(), 1):
+        took = times(page, panel, slider, repeats) if slider.is_visible() else []
+        if took:
+            found[f"slider {i}"] = took
+    return found
 
 
 def times(page, panel, slider, repeats: int) -> list[float]:
@@ -224,97 +236,103 @@ def times(page, panel, slider, repeats: int) -> list[float]:
     return took
 
 
+HEAD = [
+    "view",
+    "cached, median ms",
+    "slowest cached control, median ms",
+    "with the network, median ms",
+    "slowest such control, median ms",
+    "opening, s",
+]
+PAGE = """# widgets: from a control to the new picture
+
+`{command}` on {machine}, {date}. Bundled sample at {height}x{width}, bundled checkpoint; \
+{repeats} moves of every control.{busy}
+
+In Python, from setting a control to the encoded picture. *Cached*: nothing but the maps of the \
+last forward pass is needed. Opening is the first view in a fresh process for the first row, and \
+includes loading the checkpoint.
+
+{table}
+
+"""
+BUSY = " Seconds of processor time, because the machine was busy with other work."
+IN_BROWSER = """In headless Chromium through Voilà, from the key press on a slider to the picture \
+drawn, pictures as large as the checkpoint's recipe says (384x768):
+
+{table}
+
+"""
+
+
+def ms(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{1000 * seconds:.0f}"
+
+
+def slowest(controls: dict[str, dict]) -> str:
+    "The control with the largest median."
+    if not controls:
+        return "–"
+    name, figures = max(controls.items(), key=lambda c: c[1]["median"])
+    return f"{name}: {ms(figures['median'])}"
+
+
+def view_cells(view: dict) -> list[str]:
+    "A row of the table of views."
+    cached = [ms(view["cached_median"]), slowest(view["cached"])]
+    forward = [ms(view["forward_median"]), slowest(view["forward"])]
+    return [f"`{view['view']}`", *cached, *forward, f"{view['opening']:.1f}"]
+
+
+def tab_cells(tab: str, sliders: dict[str, list[float]]) -> list:
+    "A row of the table of tabs."
+    took = [t for times in sliders.values() for t in times]
+    return [tab, len(took), f"{statistics.median(took):.0f}", f"{max(took):.0f}"]
+
+
 def page_of(result: dict) -> str:
     "The JSON as a page."
-
-    def ms(s):
-        return "–" if s is None else f"{1000 * s:.0f}"
-
-    head = [
-        "view",
-        "cached, median ms",
-        "slowest cached control, median ms",
-        "with the network, median ms",
-        "slowest such control, median ms",
-        "opening, s",
-    ]
-    rows = []
-    for r in result["views"]:
-        slowest = [
-            max(r[k].items(), key=lambda c: c[1]["median"], default=None)
-            for k in ("cached", "forward")
-        ]
-        told = [f"{c[0]}: {ms(c[1]['median'])}" if c else "–" for c in slowest]
-        rows.append(
-            [
-                f"`{r['view']}`",
-                ms(r["cached_median"]),
-                told[0],
-                ms(r["forward_median"]),
-                told[1],
-                f"{r['opening']:.1f}",
-            ]
-        )
-    text = [
-        "# widgets: from a control to the new picture",
-        f"`{result['command']}` on {result['machine']}, {result['date']}. Bundled sample at {SIZE[0]}x{SIZE[1]}, bundled checkpoint; {result['repeats']} moves of every control."
-        + (
-            " Seconds of processor time, because the machine was busy with other work."
-            if result["clock"] == "cpu"
-            else ""
-        ),
-        "In Python, from setting a control to the encoded picture. *Cached*: nothing but the maps of the last forward pass is needed. Opening is the first view in a fresh process "
-        "for the first row, and includes loading the checkpoint.",
-        table(head, rows),
-    ]
+    views = table(HEAD, [view_cells(view) for view in result["views"]])
+    busy = BUSY if result["clock"] == "cpu" else ""
+    height, width = SIZE
+    text = PAGE.format(**result, height=height, width=width, busy=busy, table=views)
     if result["browser"]:
-        lines = [
-            [
-                tab,
-                len(t := [v for ts in sliders.values() for v in ts]),
-                f"{statistics.median(t):.0f}",
-                f"{max(t):.0f}",
-            ]
-            for tab, sliders in result["browser"].items()
-        ]
-        text += [
-            "In headless Chromium through Voilà, from the key press on a slider to the picture drawn, pictures as large as the checkpoint's recipe says (384x768):",
-            table(["tab", "key presses", "median ms", "largest ms"], lines),
-        ]
-    return "\n\n".join([*text, ""])
+        rows = [tab_cells(tab, sliders) for tab, sliders in result["browser"].items()]
+        tabs = table(["tab", "key presses", "median ms", "largest ms"], rows)
+        text += IN_BROWSER.format(table=tabs)
+    return text
 
 
 def table(head: list, rows: list) -> str:
     "A Markdown table."
-    return "\n".join(
-        "| " + " | ".join(map(str, row)) + " |" for row in [head, ["---"] * len(head), *rows]
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def measure_all(args: Args) -> dict:
+    "Every view, and where it ran."
+    for _, metadata in (sample_model(), sample_model("adapted"), sample_model("source_only")):
+        metadata["recipe"]["target_size"] = SIZE  # views look at pictures of this size
+    clock = dict(wall=time.perf_counter, cpu=time.process_time)[args.clock]
+    result = dict(
+        command=f"python benchmarks/widgets.py --repeats {args.repeats} --clock {args.clock}",
+        machine=machine(),
+        date=datetime.date.today().isoformat(),
+        repeats=args.repeats,
+        clock=args.clock,
+        views=[],
     )
+    for name in widgets.__all__:
+        if name.startswith("explore_"):
+            result["views"].append(measure(name, args.repeats, clock))
+            print(json.dumps(result["views"][-1]), flush=True)
+    result["browser"] = in_browser(2 * args.repeats) if args.browser else None
+    return result
 
 
 def main(args: Args) -> None:
     if not args.render:
-        for _, meta in (sample_model(), sample_model("adapted"), sample_model("source_only")):
-            meta["recipe"]["target_size"] = SIZE  # views look at pictures of this size
-        views = [n for n in widgets.__all__ if n.startswith("explore_")]
-        result = dict(
-            command=f"python benchmarks/widgets.py --repeats {args.repeats} --clock {args.clock}",
-            machine=machine(),
-            date=datetime.date.today().isoformat(),
-            repeats=args.repeats,
-            clock=args.clock,
-            views=[],
-        )
-        for name in views:
-            result["views"].append(
-                measure(
-                    name,
-                    args.repeats,
-                    dict(wall=time.perf_counter, cpu=time.process_time)[args.clock],
-                )
-            )
-            print(json.dumps(result["views"][-1]), flush=True)
-        result["browser"] = in_browser(2 * args.repeats) if args.browser else None
-        (HERE / "widgets.json").write_text(json.dumps(result, indent=1))
+        (HERE / "widgets.json").write_text(json.dumps(measure_all(args), indent=1))
     (HERE / "widgets.md").write_text(page_of(json.loads((HERE / "widgets.json").read_text())))
     print((HERE / "widgets.md").read_text())
 

@@ -1,11 +1,12 @@
 """How the code reads, in figures: `python tools/style.py [FILES OR FOLDERS]` (default: hrda_nb).
 
-Reads Python files and the code cells of notebooks. A code line is a line that is neither blank nor a
-comment alone. A function's length is counted from `def` to its last line, without its docstring. A
+Reads Python files and the code cells of notebooks. A code line is neither blank nor a comment
+alone. A function's length is counted from `def` to its last line, without its docstring. A
 function over 40 lines needs a reason: a comment `# long: WHY` in the line above its `def`."""
 
 import ast
 import io
+import itertools
 import json
 import re
 import statistics
@@ -96,8 +97,10 @@ def joined_statements(source: str) -> int:
     "How many semicolons join statements; one at the end of a cell only hides its value"
     tokens = [*tokenize.generate_tokens(io.StringIO(source).readline)]
     ends = (tokenize.NEWLINE, tokenize.COMMENT)
-    pairs = zip(tokens, tokens[1:])
-    return sum(t.string == ";" and t.type == tokenize.OP and n.type not in ends for t, n in pairs)
+    return sum(
+        token.string == ";" and token.type == tokenize.OP and after.type not in ends
+        for token, after in itertools.pairwise(tokens)
+    )
 
 
 def functions(path: Path, source: str) -> list[Function]:
