@@ -5,7 +5,7 @@ ones (DAFormer, HRDA, MIC). The names that most people need stand here; each is 
 first used:
 
     >>> import hrda_nb
-    >>> model = hrda_nb.sample_model()                      # adapted to the bundled sample
+    >>> model, about = hrda_nb.sample_model()               # adapted to the bundled sample
     >>> prediction = hrda_nb.predict(model, "street.jpg")   # .labels, .attention, .confidence
     >>> hrda_nb.train("mini", source="source", target="target", out="run")
 

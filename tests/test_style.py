@@ -14,9 +14,6 @@ PLACES = {
     "notebooks": ["nbs"],
     "around them": ["tests", "tools", "benchmarks", "setup.py"],
 }
-SOON = pytest.mark.xfail(
-    reason="being rewritten; the mark goes when all notebooks are", strict=False
-)
 MEDIAN = 50  # characters of a code line
 PERCENT_OVER = 5  # of functions over 25 lines
 PUBLIC_NAMES = 300  # of the library
@@ -28,14 +25,7 @@ def figures():
     return {name: style.measure([str(ROOT / p) for p in PLACES[name]]) for name in PLACES}
 
 
-REWRITTEN = [
-    pytest.param("library", marks=SOON),
-    pytest.param("notebooks", marks=SOON),
-    "around them",
-]
-
-
-@pytest.mark.parametrize("place", REWRITTEN)
+@pytest.mark.parametrize("place", PLACES)
 def test_no_line_is_too_long(figures, place):
     assert figures[place].long_lines == []
 
@@ -45,12 +35,12 @@ def test_one_statement_a_line(figures, place):
     assert figures[place].joined == 0
 
 
-@pytest.mark.parametrize("place", REWRITTEN)
+@pytest.mark.parametrize("place", PLACES)
 def test_long_functions_have_a_reason(figures, place):
     assert [f"{f.name}: {f.lines}" for f in figures[place].unexplained] == []
 
 
-@pytest.mark.parametrize("place", REWRITTEN)
+@pytest.mark.parametrize("place", PLACES)
 def test_most_functions_are_short(figures, place):
     assert figures[place].percent_over <= PERCENT_OVER
 
@@ -59,7 +49,6 @@ def test_lines_are_short(figures):
     assert statistics.median(figures["library"].code) <= MEDIAN
 
 
-@SOON
 def test_the_library_shows_what_users_need(figures):
     assert 0 < figures["library"].public_names <= PUBLIC_NAMES
 
