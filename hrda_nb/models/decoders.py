@@ -19,6 +19,35 @@ from torch import Tensor, nn
 
 from ..data.geometry import resize
 from ..data.registry import Registry
+from .dilated import DilatedDepthwise
+
+# %% ../../nbs/07_decoders.ipynb #n6d0a01
+def stack_levels(
+    levels: Sequence[Tensor],  # (B,c_i,h_i,w_i)
+    size: tuple[int, int],  # (h,w) that all are brought to
+) -> Tensor:  # (B,sum of c_i,h,w)
+    "Levels at one size, stacked."
+    return torch.cat([resize(x, size) for x in levels], 1)
+
+
+class ConvBNReLU(nn.Sequential):
+    "Convolution, batch norm, ReLU."
+
+    def __init__(self, conv: nn.Conv2d):
+        bn = nn.BatchNorm2d(conv.out_channels)
+        super().__init__(OrderedDict(conv=conv, bn=bn, act=nn.ReLU(inplace=True)))
+
+    def of_levels(
+        self,
+        levels: Sequence[Tensor],  # (B,c_i,h_i,w_i)
+        size: tuple[int, int],  # (h,w) of the stack
+    ) -> Tensor:  # (B,nf,h,w)
+        "The same of the stacked levels; a 1x1 convolution works at each level's own size."
+        if self.conv.kernel_size != (1, 1):
+            return self(stack_levels(levels, size))
+        weights = self.conv.weight.split([x.shape[1] for x in levels], 1)
+        parts = [resize(F.conv2d(x, w), size) for x, w in zip(levels, weights)]
+        return self.act(self.bn(sum(parts)))
 
 # %% ../../nbs/07_decoders.ipynb #c006
 def conv_bn_relu(
@@ -27,12 +56,14 @@ def conv_bn_relu(
     ks: int = 1,  # kernel size; padding keeps the map's size
     dilation: int = 1,  # step between the kernel's taps, in cells
     groups: int = 1,  # `ni`: one filter a channel
-) -> nn.Sequential:
+) -> ConvBNReLU:
     "Convolution, batch norm, ReLU; He initialisation by fan-out."
-    padding = dilation * (ks // 2)
-    conv = nn.Conv2d(ni, nf, ks, 1, padding, dilation, groups, bias=False)
+    if groups == ni == nf and ks == 3 and dilation > 1:
+        conv = DilatedDepthwise(ni, dilation)
+    else:
+        conv = nn.Conv2d(ni, nf, ks, 1, dilation * (ks // 2), dilation, groups, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
-    return nn.Sequential(OrderedDict(conv=conv, bn=nn.BatchNorm2d(nf), act=nn.ReLU()))
+    return ConvBNReLU(conv)
 
 
 def sep_conv_bn_relu(
@@ -96,6 +127,23 @@ class ASPP(nn.Module):
     ) -> Tensor:  # (B,nf,h,w)
         "What all branches see, in one description a cell."
         return self.bottleneck(torch.cat([m(x) for m in self.aspp_modules], 1))
+
+    def of_levels(
+        self,
+        levels: Sequence[Tensor],  # (B,c_i,h_i,w_i), together ni channels
+        size: tuple[int, int],  # (h,w) of the stack
+    ) -> Tensor:  # (B,nf,h,w)
+        "The same of the stacked levels; the branch of one cell works on each level's own size."
+        stack = stack_levels(levels, size)
+        short = [
+            m.of_levels(levels, size) if _is_pointwise(m) else m(stack) for m in self.aspp_modules
+        ]
+        return self.bottleneck(torch.cat(short, 1))
+
+
+def _is_pointwise(branch: nn.Module) -> bool:
+    "Whether a branch looks at one cell alone."
+    return isinstance(branch, ConvBNReLU) and branch.conv.kernel_size == (1, 1)
 
 # %% ../../nbs/07_decoders.ipynb #c020
 class LevelEmbedding(nn.Module):
@@ -186,6 +234,16 @@ class InterlacedAttention(nn.Module):
         x = self.attend(F.pad(x, (left, lack_w - left, top, lack_h - top)))
         return x[..., top : top + h, left : left + w]
 
+# %% ../../nbs/07_decoders.ipynb #n6d0a04
+def fuse_levels(
+    fusion: nn.Module,  # one that is called with the stack, or that has a way `of_levels`
+    levels: Sequence[Tensor],  # (B,C,h_i,w_i)
+    size: tuple[int, int],  # (h,w) of the stack
+) -> Tensor:  # (B,C,h,w)
+    "What a fusion makes of the stacked levels, by its own shorter way if it has one."
+    of_levels = getattr(fusion, "of_levels", None)
+    return of_levels(levels, size) if of_levels else fusion(stack_levels(levels, size))
+
 # %% ../../nbs/07_decoders.ipynb #c025
 # name -> what DAFormer's head does with the stacked levels: (channels in, channels out) -> module
 fusions = Registry(
@@ -224,9 +282,8 @@ class DAFormerHead(SegmentationHead):
         features: list[Tensor],  # (B,c_i,h_i,w_i), finest first
     ) -> Tensor:  # (B,K,h_0,w_0)
         "Logits at the finest level."
-        size = features[0].shape[-2:]
-        levels = [resize(embed(f), size) for embed, f in zip(self.embed_layers, features)]
-        return self.classify(self.fuse_layer(torch.cat(levels, 1)))
+        levels = [embed(f) for embed, f in zip(self.embed_layers, features)]
+        return self.classify(fuse_levels(self.fuse_layer, levels, features[0].shape[-2:]))
 
 # %% ../../nbs/07_decoders.ipynb #c027
 class SegFormerHead(nn.Module):
@@ -253,9 +310,9 @@ class SegFormerHead(nn.Module):
         features: list[Tensor],  # (B,c_i,h_i,w_i), finest first
     ) -> Tensor:  # (B,K,h_0,w_0)
         "Logits at the finest level."
-        size = features[0].shape[-2:]
-        levels = [resize(embed(f), size) for embed, f in zip(self.linear_c, features)]
-        return self.linear_pred(self.dropout(self.linear_fuse(torch.cat(levels, 1))))
+        levels = [embed(f) for embed, f in zip(self.linear_c, features)]
+        fused = self.linear_fuse.of_levels(levels, features[0].shape[-2:])
+        return self.linear_pred(self.dropout(fused))
 
 # %% ../../nbs/07_decoders.ipynb #c029
 class UPerHead(SegmentationHead):
