@@ -197,7 +197,7 @@ class ClassThresholds(Weighting):
         "Back to these thresholds."
         self.values = state["thresholds"].clone()
 
-# %% ../../nbs/14_pseudo_labels.ipynb #1ed159e1
+# %% ../../nbs/14_pseudo_labels.ipynb #39d0e61a
 class ClassMeans(NamedTuple):
     "The mean feature of each class in a batch."
 
@@ -232,7 +232,7 @@ def class_means(
     total = count.T.to(vectors.dtype) @ vectors  # (K,C)
     return ClassMeans(total / pixels.clamp(min=1)[:, None], pixels)
 
-# %% ../../nbs/14_pseudo_labels.ipynb #9e774b93
+# %% ../../nbs/14_pseudo_labels.ipynb #7af5f624
 def prototype_distances(
     features: Tensor,  # (B,C,h,w)
     prototypes: Tensor,  # (K,C)
@@ -257,7 +257,7 @@ def rectify(
     p[:, seen] = p[:, seen].sum(1, keepdim=True) * among_seen
     return p
 
-# %% ../../nbs/14_pseudo_labels.ipynb #2b2ba100
+# %% ../../nbs/14_pseudo_labels.ipynb #019fd8d4
 @weightings.register("prototype")
 class PrototypeLabels(BatchQuality):
     "Labels rectified by the distance to class prototypes (ProDA, section 3.2)."
