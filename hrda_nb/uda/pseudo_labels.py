@@ -285,14 +285,18 @@ class PrototypeLabels(BatchQuality):
     @classmethod
     def from_config(cls, config: Any) -> "PrototypeLabels":
         "With the settings of a training step."
-        momentum, temperature = config.prototype_momentum, config.prototype_temperature
-        numbers = dict(momentum=momentum, temperature=temperature, threshold=config.threshold)
-        return cls(config.num_classes, **numbers)
+        return cls(
+            config.num_classes,
+            momentum=config.prototype_momentum,
+            temperature=config.prototype_temperature,
+            threshold=config.threshold,
+        )
 
     @torch.no_grad()
     def __call__(self, logits: Tensor, features: list[Tensor] | None = None) -> PseudoLabels:
         "Labels of a batch, rectified and weighted."
-        logits, cells = at_least_float32(logits), _last_level(features)
+        logits = at_least_float32(logits)
+        cells = _last_level(features)
         self.follow(logits.argmax(1), cells)
         distances = prototype_distances(cells, self.prototypes)
         p = rectify(logits, distances, self.batches > 0, self.temperature)
