@@ -7,7 +7,7 @@ import notebooks
 import pytest
 from notebooks import ROOT
 
-PAPERS = {"SegFormer", "DAFormer", "HRDA", "ClassMix", "DACS", "CBST", "MIC", "PiPa"}
+PAPERS = {"SegFormer", "DAFormer", "HRDA", "ClassMix", "DACS", "CBST", "ProDA", "MIC", "PiPa"}
 CITES = re.compile(rf"\((?:[^()]*; )?({'|'.join(sorted(PAPERS))}), ([^();]+)")
 CODE = notebooks.code_cells("nbs/equations.ipynb")
 SHOWN = [c for c in notebooks.load("nbs/equations.ipynb")["cells"] if c.get("outputs")]

@@ -82,7 +82,26 @@ def test_an_interrupted_training_goes_on(city, uninterrupted, by):
     assert not (out / "last.safetensors").exists()
 
     finish(training(city, out, "--resume"))
-    expected = load_file(uninterrupted / "last.safetensors")
-    resumed = load_file(out / "last.safetensors")
-    assert all(expected[k].equal(resumed[k]) for k in expected)
-    pd.testing.assert_frame_equal(history(uninterrupted), history(out))
+    assert_equal_trainings(uninterrupted, out)
+
+
+def assert_equal_trainings(one, other):
+    expected = load_file(one / "last.safetensors")
+    found = load_file(other / "last.safetensors")
+    assert all(expected[k].equal(found[k]) for k in expected)
+    pd.testing.assert_frame_equal(history(one), history(other))
+
+
+def test_prototypes_go_on(city):
+    "They are as wide as the encoder's features, which nobody knows before the first batch."
+    flags = "--self-training.quality-of prototype --self-training.prototype-momentum 0.5"
+    flags = f"{flags} --self-training.prototype-temperature 10".split()
+    whole, parts = city.parent / "prototypes", city.parent / "prototypes_in_parts"
+    finish(training(city, whole, *flags))
+    process = training(city, parts, *flags)
+    wait_for_rows(process, parts, 5)  # of six: adaptation has begun
+    process.kill()
+    process.communicate()
+    finish(training(city, parts, "--resume", *flags))
+    assert_equal_trainings(whole, parts)
+    assert history(whole).quality.notna().any()

@@ -76,10 +76,16 @@ class SelfTrainingConfig:
     threshold: float = 0.968  # tau: a pixel is confident from this probability on
     # What a pseudo-label counts: the fraction of confident pixels in the "batch" or the "picture"
     # (papers); 0 or 1 for each "pixel"; its "confidence"; "class": 0 or 1, the best of each class;
+    # "prototype": as in the batch, after prototypes have corrected the labels (ProDA);
     # or a name of your own in `weightings`.
     quality_of: str = "batch"
     # With "class": the fraction of each class to trust, if its pixels are confident too.
     class_share: float = 0.6
+    # With "prototype": lambda, how much of a class prototype each batch leaves; in [0,1].
+    prototype_momentum: float = 0.9999
+    # With "prototype": tau, what distances are divided by; the longer the encoder's features, the
+    # larger (published: 1, for DeepLab's).
+    prototype_temperature: float = 1.0
     # Rows of every target crop without pseudo-labels (DAFormer: 15 and 120); HRDA: `valid`.
     ignore_top: int = 0
     ignore_bottom: int = 0
