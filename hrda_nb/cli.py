@@ -38,6 +38,7 @@ from .training.trainer import open_split, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 
 @dataclass
@@ -137,12 +138,13 @@ class Evaluate:
     classes: Path | None = None  # classes.json of the data; None: found beside it
     device: Device = "auto"  # where to compute
     flip: bool = False  # average with the mirrored picture
+    precision: Precision = "float32"  # bfloat16 is faster on some processors; auto: tries
     out: Path | None = None  # also write the table to this CSV file
 
     def __call__(self) -> None:
         model, _, settings = _load(self.checkpoint, self.device)
         dataset = open_split(self.data, "val", self.classes, labelled=True)
-        table = evaluate(model, dataset, flip=self.flip, **settings)
+        table = evaluate(model, dataset, flip=self.flip, precision=self.precision, **settings)
         if self.out:
             write_atomically(self.out, partial(table.to_csv, float_format="%.2f"))
         print(f"IoU on {self.data} ({len(dataset)} pictures), in percent\n")
@@ -161,6 +163,7 @@ class Predict:
     ids: bool = False  # raw label ids instead of class indices, as the Cityscapes server wants them
     device: Device = "auto"  # where to compute
     flip: bool = False  # average with the mirrored picture
+    precision: Precision = "float32"  # bfloat16 is faster on some processors; auto: tries
 
     def __call__(self) -> None:
         model, meta, settings = _load(self.checkpoint, self.device)
@@ -172,6 +175,7 @@ class Predict:
             [view.strip() for view in self.views.split(",")],
             self.ids,
             flip=self.flip,
+            precision=self.precision,
             **settings,
         )
         print(f"{len(written)} pictures in {self.out}")

@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from ..data.labels import ClassTable, UserError, cityscapes, synthia13, synthia16
 from .predict import PictureSettings, evaluating, model_device, picture_logits
+from ..models.computing import chosen_precision
 
 # %% ../../nbs/20_metrics.ipynb #c009
 def _class_indices(
@@ -158,7 +159,7 @@ def count_batch(
     model: nn.Module,  # in evaluation mode
     samples: list[dict],  # dict(image (3,H,W) uint8, label (H,W), name), all of one size
     num_classes: int,  # K
-    **settings,  # window, stride, flip, max_side of `PictureSettings`
+    **settings,  # fields of `PictureSettings`
 ) -> dict[str, Tensor]:  # view -> (K,K)
     "Confusion of each view on a few labelled pictures."
     return _count(model, samples, num_classes, PictureSettings(**settings))
@@ -174,6 +175,7 @@ def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
     progress: bool = True,  # a bar with the time left
     flip: bool = False,  # average with the mirrored picture
     max_side: int | None = None,  # shrink larger pictures first; scored at full size
+    precision: str | None = None,  # "bfloat16", "auto" (if it is faster), ...; None: float32
     batch_size: int = 1,  # pictures of one size in one pass
     classes: ClassTable | None = None,  # None: `dataset.classes`
 ) -> pd.DataFrame:  # percent; rows: classes, then means; columns: views
@@ -181,9 +183,10 @@ def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
     classes = classes or dataset.classes
     if not len(dataset):
         raise UserError("there are no pictures to evaluate on")
-    settings = PictureSettings(window, stride, flip, max_side)
     if device is not None:
         model.to(device)
+    precision = chosen_precision(precision, model)
+    settings = PictureSettings(window, stride, flip, max_side, precision)
     views = _label_views(model)
     k = classes.num_classes
     counts = torch.zeros(len(views), k, k, dtype=torch.long, device=model_device(model))

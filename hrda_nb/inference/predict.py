@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from ..data import files
 from ..data.geometry import resize
 from ..data.labels import ClassTable, UserError, cityscapes, synthia
+from ..models.computing import chosen_precision, forward_precision, keep_memory
 from ..models.hrda import segment
 
 # %% ../../nbs/21_predict.ipynb #nc753d5
@@ -49,6 +50,7 @@ class PictureSettings:
     stride: tuple[int, int] | int | None = None  # step between windows; None: half a window
     flip: bool = False  # average with the mirrored picture
     max_side: int | None = None  # shrink larger pictures to this many pixels first
+    precision: str | None = None  # of the passes: "bfloat16", "auto", ...; None: float32
 
     def __post_init__(self):
         window = _sides(self.window, "window")
@@ -89,7 +91,9 @@ def picture_logits(
     "Logits of whole pictures: averaged over windows; over mirror images, probabilities are."
     size = images.shape[-2:]
     shrunk = _shrink(images, settings.max_side)
-    found = segment(model, shrunk, settings.window, settings.stride, (*SCALES, "attention"))
+    views = (*SCALES, "attention")
+    with forward_precision(images.device, settings.precision):
+        found = segment(model, shrunk, settings.window, settings.stride, views)
     views = {view: resize(x.float(), size) for view, x in found.items()}
     if not settings.flip:
         return views
@@ -155,7 +159,8 @@ class Prediction:
 # %% ../../nbs/21_predict.ipynb #c023
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    "Evaluation mode without gradients; each module's own mode comes back afterwards."
+    "Evaluation mode without gradients, memory kept; each module's own mode comes back afterwards."
+    keep_memory()
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -190,7 +195,7 @@ def _as_prediction(
     return Prediction(**{view: x.cpu().numpy() for view, x in views.items()})
 
 # %% ../../nbs/21_predict.ipynb #c027
-def predict(
+def predict(  # noqa: PLR0913 (a picture, and how to go over it)
     model: nn.Module,  # any model of `build_model`
     picture: Image.Image | np.ndarray | Tensor | str | Path,  # see `as_rgb`
     window: tuple[int, int] | int | None = None,  # (h,w) in pixels; None: the whole picture at once
@@ -200,11 +205,13 @@ def predict(
     device: str | torch.device | None = None,  # moves the model; None: where it is
     flip: bool = False,  # average with the mirrored picture
     max_side: int | None = None,  # shrink larger pictures first; labels have the picture's size
+    precision: str | None = None,  # "bfloat16", "auto" (if it is faster), ...; None: float32
 ) -> Prediction:  # of the picture's own size
     "Labels, confidence and HRDA's views of one picture of any size."
-    settings = PictureSettings(window, stride, flip, max_side)
     if device is not None:
         model.to(device)
+    precision = chosen_precision(precision, model)
+    settings = PictureSettings(window, stride, flip, max_side, precision)
     pixels = torch.from_numpy(as_rgb(picture)).permute(2, 0, 1)[None]  # (1,3,H,W)
     with evaluating(model):
         logits = picture_logits(model, pixels.to(model_device(model)).float() / 255, settings)
@@ -313,7 +320,7 @@ def predict_folder(
     ids: bool = False,  # raw ids instead of class indices
     *,
     progress: bool = True,  # a bar with the time left
-    **settings,  # window, stride, flip, max_side, device of `predict`
+    **settings,  # window, stride, flip, max_side, precision, device of `predict`
 ) -> list[Path]:  # out/NAME.png, or the first view asked for
     "Predict pictures into PNGs. A `UserError` at the end names the pictures that are unreadable."
     unknown = [view for view in views if view not in VIEWS]
@@ -321,6 +328,7 @@ def predict_folder(
         raise UserError(f"views {unknown or views}: choose from {', '.join(VIEWS)}")
     found = find_pictures(pictures, out)
     out = files.writable_folder(out)
+    settings["precision"] = chosen_precision(settings.get("precision"), model)
     main_view = "fused" if "fused" in views else views[0]
     written = []
     unreadable = []

@@ -98,7 +98,7 @@ class DilatedDepthwise(nn.Conv2d):
         if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
             return super().forward(x)
         weight = self.weight
-        if torch.is_autocast_enabled("cpu"):
+        if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:
             dtype = torch.get_autocast_dtype("cpu")
             x, weight = x.to(dtype), weight.to(dtype)
         return _DilatedDepthwise.apply(x, weight, self.dilation[0])

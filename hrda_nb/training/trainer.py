@@ -30,6 +30,7 @@ from ..data.layouts import find_splits
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
+from ..models.computing import keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
 from ..models.weights import load_checkpoint, load_published, save_checkpoint
@@ -41,6 +42,7 @@ from hrda_nb.training.recipes import (
     fitted,
     picture_settings,
     recipe_dict,
+    recipe_from_dict,
 )
 from hrda_nb.training.state import (
     Run,
@@ -52,7 +54,7 @@ from hrda_nb.training.state import (
     this_process,
 )
 from ..uda.contrast import attach_loss_heads
-from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep
+from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep, settled
 
 # %% ../../nbs/25b_trainer.ipynb #c006
 def pick_device(
@@ -260,9 +262,10 @@ def build_run(
     device: torch.device,
 ) -> Run:
     "Everything that a training needs, ready for its next step."
+    keep_memory()
     out = writable_folder(out)
     frequency = _class_frequency(data.source) if recipe.class_weight_power else None
-    r = fitted(recipe, data.classes, frequency)
+    r = fitted(_settled(recipe, out) if resume else recipe, data.classes, frequency)
     if not resume and (out / "resume").exists():
         raise UserError(
             f"{out}: holds a training already; "
@@ -271,6 +274,7 @@ def build_run(
     state = read_state(out, r) if resume else None
     model = _first_model(r, data.classes.num_classes, init, resume)
     model.to(device, memory_format=torch.channels_last)
+    r = replace(r, self_training=settled(r.self_training, model))
     optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
     schedule = make_schedule(optimizer, r.steps, r.warmup, r.constant)
     torch.manual_seed(r.seed + this_process().rank)  # of dropout, however the network began
@@ -279,9 +283,23 @@ def build_run(
     if state:
         restore_state(run, state)
     else:
-        text = json.dumps(recipe_dict(recipe), indent=1)
+        text = json.dumps(recipe_dict(_with_precision(recipe, r.self_training.autocast)), indent=1)
         write_atomically(out / "recipe.json", lambda part: part.write_text(text))
     return run
+
+# %% ../../nbs/25b_trainer.ipynb #n6d0b01
+def _with_precision(recipe: Recipe, precision: str | None) -> Recipe:
+    "The recipe with another precision of its passes."
+    return replace(recipe, self_training=replace(recipe.self_training, autocast=precision))
+
+
+def _settled(recipe: Recipe, out: Path) -> Recipe:
+    "A recipe that left its precision to a trial, with what the training in `out` found then."
+    written = out / "recipe.json"
+    if recipe.self_training.autocast != "auto" or not written.exists():
+        return recipe
+    begun = recipe_from_dict(json.loads(written.read_text(encoding="utf-8")))
+    return _with_precision(recipe, begun.self_training.autocast)
 
 # %% ../../nbs/25b_trainer.ipynb #c022bb
 def _first_model(

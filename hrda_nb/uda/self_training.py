@@ -8,8 +8,8 @@ __all__ = ['SelfTrainingConfig', 'TrainingStep', 'Mixture', 'StepReport', 'Sourc
 # %% ../../nbs/19_self_training.ipynb #c003
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from ..data.geometry import Box
 from ..data.labels import UserError
 from ..data.transforms import ColorJitter
+from ..models.computing import chosen_precision, forward_precision
 from ..models.crops import random_detail_box
 from hrda_nb.uda.class_mix import (
     class_masks,
@@ -120,8 +121,8 @@ class SelfTrainingConfig:
     # --- computing
 
     one_backward: bool = False  # True: one backward of all losses; needs the memory of all passes
-    # Precision of the forward passes; losses stay float32.
-    autocast: Literal["bfloat16", "float16"] | None = None
+    # Precision of the forward passes; losses stay float32. "auto": bfloat16 where it is faster.
+    autocast: Literal["auto", "bfloat16", "float16", "float32"] | None = None
     seed: int = 0  # of all that is drawn in the steps
 
 # %% ../../nbs/19_self_training.ipynb #c011
@@ -161,12 +162,14 @@ def draw_detail_box(
     )
 
 
-def forward_precision(
-    images: Tensor,  # for their device
-    dtype: str | None,  # "bfloat16", "float16"; None: as it is
-) -> AbstractContextManager:
-    "Where forward passes run: autocast, if a precision is given."
-    return torch.autocast(images.device.type, getattr(torch, dtype)) if dtype else nullcontext()
+def settled(
+    config: SelfTrainingConfig,
+    network: nn.Module,  # that learns, on its device
+) -> SelfTrainingConfig:
+    "The settings with `auto` decided, by trying both precisions on a small picture."
+    if config.autocast != "auto":
+        return config
+    return replace(config, autocast=chosen_precision("auto", network, learn=True))
 
 # %% ../../nbs/19_self_training.ipynb #m3
 additional_losses["feature_distance"] = FeatureDistance.for_step
@@ -190,7 +193,7 @@ class TrainingStep:
     ):
         self.model = model
         self.network = getattr(model, "module", model)
-        self.config = config or SelfTrainingConfig()
+        self.config = settled(config or SelfTrainingConfig(), self.network)
         self.imagenet_encoder = self._frozen(imagenet_encoder)
         self.backward = backward or torch.Tensor.backward
         self.rng = generator or np.random.default_rng(self.config.seed)
@@ -245,7 +248,7 @@ class StudentStep(TrainingStep):
         "One pass of the student: forward, losses, backward."
         c = self.config
         box = draws.detail_box(STAGES.index(stage), lambda: self._detail_box(image))
-        with forward_precision(image, c.autocast):
+        with forward_precision(image.device, c.autocast):
             out = self.model(image, detail_box=box)
             fused, detail = segmentation_losses(
                 out, label, weight, box, c.detail_weight, c.ignore_index
@@ -357,8 +360,9 @@ def label_target(
 ) -> PseudoLabels:
     "The teacher's labels and what they count (DAFormer, $p_T$ and $q_T$)."
     momentum = 1 - alpha if config.teacher_batch_norm == "target" else 0.0
+    device = target["image"].device
     with (
-        forward_precision(target["image"], config.teacher_autocast or config.autocast),
+        forward_precision(device, config.teacher_autocast or config.autocast),
         folding(teacher, momentum),
         window_overlap(teacher, config.teacher_overlap),
     ):
