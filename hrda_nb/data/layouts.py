@@ -51,9 +51,9 @@ class Layout:
         return []
 
     def _fits(self, step: str, name: str) -> bool:
-        "May a folder at this step have this name? Reference pictures (train_ref) are left out."
+        "May a folder at this step have this name? Beside subsets, train_ref is no split."
         if step == "{split}":
-            return not name.endswith("_ref")
+            return not (self.subsets and name.endswith("_ref"))
         return name in self.subsets if step == "{subset}" else name == step
 
     def _next(self, folder: Path, step: str) -> list[Path]:

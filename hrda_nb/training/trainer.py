@@ -97,6 +97,7 @@ def open_split(
     labelled: bool,  # labels must be there; False: they are not looked at
 ) -> SegmentationDataset:
     "A data folder, or its `split` where it holds several, as Cityscapes does."
+    folder = Path(folder).expanduser().absolute()
     splits = {split_name(p) for p in find_splits(folder)}
     return open_folder(folder, classes, labelled, split=split if split in splits else None)
 
