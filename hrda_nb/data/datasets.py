@@ -11,7 +11,6 @@ import json
 import os
 from collections import Counter
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +181,9 @@ def _join(parts: list[SegmentationDataset]) -> SegmentationDataset:
     root = Path(os.path.commonpath([part.root for part in parts]))
     folders = [part.root.relative_to(root).as_posix() for part in parts]
     images = [path for part in parts for path in part.image_paths]
-    labels = list(chain(*(part.label_paths for part in parts))) if first.has_labels else None
+    labels = None
+    if first.has_labels:
+        labels = [path for part in parts for path in part.label_paths]
     names = [f"{folder}/{name}" for folder, part in zip(folders, parts) for name in part.names]
     return SegmentationDataset(
         root, images, labels, names, first.classes, first.layout, tuple(parts)
