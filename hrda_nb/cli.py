@@ -74,10 +74,11 @@ class Train:
     """Train a recipe: hrda train RECIPE --source DIR --target DIR --out DIR;
     hrda train RECIPE --help shows every setting."""
 
-    # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA as downloaded
+    # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA, ACDC as downloaded
     source: Path
     out: Path  # where checkpoint, history, metrics and pictures go
-    target: Path | None = None  # unlabelled pictures to adapt to
+    # unlabelled pictures to adapt to; of ACDC and Dark Zurich all, or a folder like rgb_anon/night
+    target: Path | None = None
     val: Path | None = None  # labelled target pictures, for reporting only
     classes: Path | None = None  # classes.json; None: found beside the data
     init: Path | None = None  # checkpoint to start from
@@ -198,9 +199,10 @@ class Samples:
 @dataclass
 class Prepare:
     """Examine a labelled data set and count its classes, once: trainings find the counts beside the
-    data."""
+    data. A target needs no counts; there it is hrda doctor."""
 
-    layout: Positional[Literal["cityscapes", "gta", "synthia", "folder"]]  # what the folder holds
+    # what the folder holds
+    layout: Positional[Literal["cityscapes", "gta", "synthia", "acdc", "darkzurich", "folder"]]
     folder: Positional[Path]  # with images and labels
     classes: Path | None = None  # classes.json; None: found beside the data
 

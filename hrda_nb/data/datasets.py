@@ -32,7 +32,7 @@ from hrda_nb.data.labels import (
 from hrda_nb.data.layouts import (
     FolderFiles,
     Layout,
-    choose_folder,
+    choose_folders,
     detect_layout,
     layouts,
     list_folder,
@@ -84,6 +84,8 @@ class SegmentationDataset(Dataset):
     names: list[str]  # one a picture
     classes: ClassTable | None  # None: not known; possible without labels only
     layout: Layout
+    # its subsets (fog, night, ...) where they lie in several folders
+    parts: tuple["SegmentationDataset", ...] = ()
 
     @property
     def has_labels(self) -> bool:
@@ -132,8 +134,7 @@ def _check_size(sample: dict, path: Path) -> None:
 def _check_pairs(files: FolderFiles, labelled: bool) -> None:
     "Complain about pictures that are missing, ambiguous or without a label."
     if not files.images:
-        where = files.layout.images
-        raise UserError(f"{files.root}: no pictures in {where}; put them there as jpg or png")
+        raise UserError(f"{files.root}: no pictures in {files.where}; put them there as jpg or png")
     twice = [name for name, n in Counter(files.names).items() if n > 1]
     if twice:
         names = _shorten(twice, 3)
@@ -148,20 +149,45 @@ def open_folder(
     root: str | Path,
     classes: ClassTable | str | Path | None = None,  # a table or file; None: see `find_classes`
     labelled: bool | None = None,  # must labels be there? None: they are used if there are any
-    layout: str = "auto",  # or one of `layouts`: plain, cityscapes, gta, synthia
+    layout: str = "auto",  # or one of `layouts`: plain, cityscapes, gta, synthia, acdc, darkzurich
     split: str | None = None,  # train, val, ... where the folder has several
 ) -> SegmentationDataset:
     "Open a data folder; `UserError` for everything that does not fit."
     chosen = None if layout == "auto" else layouts[layout]
-    root = choose_folder(Path(root).expanduser().absolute(), split)
-    files = list_folder(root, chosen or detect_layout(root))
-    labelled = files.has_labels if labelled is None else labelled
-    _check_pairs(files, labelled)
-    known, table = files.layout.classes, None
-    if classes or labelled or known or classes_file(root):
-        table = find_classes(root, classes, known)
+    folders = choose_folders(Path(root).expanduser().absolute(), split)
+    found = [list_folder(folder, chosen or detect_layout(folder)) for folder in folders]
+    labelled = any(files.has_labels for files in found) if labelled is None else labelled
+    for files in found:
+        _check_pairs(files, labelled)
+    known, table = found[0].layout.classes, None
+    if classes or labelled or known or classes_file(folders[0]):
+        table = find_classes(folders[0], classes, known)
+    return _join([_as_data_set(files, table, labelled) for files in found])
+
+
+def _as_data_set(
+    files: FolderFiles, classes: ClassTable | None, labelled: bool
+) -> SegmentationDataset:
+    "The pictures of one folder."
     labels = files.labels if labelled else None
-    return SegmentationDataset(root, files.images, labels, files.names, table, files.layout)
+    return SegmentationDataset(files.root, files.images, labels, files.names, classes, files.layout)
+
+
+def _join(parts: list[SegmentationDataset]) -> SegmentationDataset:
+    "The subsets of a split as one data set; names then begin with the subset's folder."
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    root = Path(os.path.commonpath([part.root for part in parts]))
+    folders = [part.root.relative_to(root).as_posix() for part in parts]
+    images = [path for part in parts for path in part.image_paths]
+    labels = None
+    if first.has_labels:
+        labels = [path for part in parts for path in part.label_paths]
+    names = [f"{folder}/{name}" for folder, part in zip(folders, parts) for name in part.names]
+    return SegmentationDataset(
+        root, images, labels, names, first.classes, first.layout, tuple(parts)
+    )
 
 # %% ../../nbs/03c_datasets.ipynb #s026
 _PUBLISHED_FILES = "sample_class_stats.json", "samples_with_class.json"
@@ -291,6 +317,9 @@ def class_statistics(
     "Pixels of each class in each label; read from the cache as far as nothing has changed."
     if not ds.has_labels:
         raise UserError(f"{ds.root}: class statistics need labels, but there are none")
+    if ds.parts:  # each of them keeps its own
+        counts = [class_statistics(part, progress, workers) for part in ds.parts]
+        return pd.concat(counts).set_axis(ds.names)
     cached = _cached_counts(ds)
     known = cached or _published_counts(ds)
     todo = [i for i, name in enumerate(ds.names) if name not in known]

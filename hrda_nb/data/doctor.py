@@ -32,7 +32,7 @@ from hrda_nb.data.labels import (
 from hrda_nb.data.layouts import (
     FolderFiles,
     Layout,
-    choose_folder,
+    choose_folders,
     detect_layout,
     find_splits,
     layouts,
@@ -281,10 +281,13 @@ def _class_findings(data: _DataSetFacts) -> list[Finding]:
 # %% ../../nbs/03d_doctor.ipynb #d019
 _REDDER = 3  # grey levels by which the sky may be redder than the leaves
 _RED_TOP = 6  # ... by which red may exceed blue in the upper third of the pictures
+_DARK = {"night", "twilight"}  # subsets in which lamps give the colours
 
 
 def _colour_findings(data: _DataSetFacts) -> list[Finding]:
     "Is the sky redder than it should be?"
+    if data.files.subset in _DARK:
+        return []
     red, limit = _mean([p.image.top_redness for p in data.pairs if not p.image.error]), _RED_TOP
     what = "the upper third of the pictures is red"
     redness = [p.label.redness for p in data.pairs if p.label and p.label.redness]
@@ -402,7 +405,7 @@ class _Examination:
 def _findings(data: _DataSetFacts) -> list[Finding]:
     "Of one data set, all chapters."
     if not data.files.images:
-        return [data.error(f"no pictures in {data.files.layout.images}")]
+        return [data.error(f"no pictures in {data.files.where}")]
     of_labels = _id_findings(data) + _class_findings(data) if data.is_labelled else []
     return _file_findings(data) + of_labels + _colour_findings(data)
 
@@ -434,7 +437,7 @@ def _examine_all(
     root = Path(root).expanduser().absolute()
     folders = find_splits(root) if root.is_dir() else []
     if not folders:
-        choose_folder(root, None)  # says why there is none
+        choose_folders(root, None)  # says why there is none
     exam = _Examination([], [])
     for folder in folders:
         name = folder.name if folder == root else folder.relative_to(root).as_posix()
@@ -455,7 +458,7 @@ def _read_pairs(data: _DataSetFacts, progress: bool, workers: int | None) -> lis
 def doctor(
     root: str | Path,  # a data folder, or one above several (source/train, target/val, ...)
     classes: ClassTable | str | Path | None = None,  # see `find_classes`
-    layout: str = "auto",  # or one of `layouts`: plain, cityscapes, gta, synthia
+    layout: str = "auto",  # or one of `layouts`: plain, cityscapes, gta, synthia, acdc, darkzurich
     progress: bool = True,  # show a bar while reading
     workers: int | None = None,  # threads; all cores if not given
 ) -> Report:  # not `ok` where something would spoil a training

@@ -23,23 +23,53 @@ class Layout:
     "Where a data set keeps its pictures and labels, and how its labels are written."
 
     name: str
-    images: str  # folder of the pictures; it may end in {split}
-    labels: str  # folder of the labels; {split} is the same there
+    images: str  # folder of the pictures; {split} and {subset} stand for a folder's name
+    labels: str  # folder of the labels; {split} and {subset} are the same there
     classes: ClassTable | None = None  # its class table, unless a classes.json says otherwise
     endings: tuple[str, str] = ("", "")  # what follows NAME in the files of picture and label
     red_channel: bool = False  # ids in the first of three channels, see `read_ids`
     condition: Callable[[Path], bool] | None = None  # what else tells a folder of this layout
+    subsets: tuple[str, ...] = ()  # what {subset} may be
+    whole: tuple[str, ...] = ()  # subsets that the whole data set stands for; empty: all
 
     @property
-    def top(self) -> str:
-        "Folder that holds the splits; empty for a layout without."
-        return self.images.removesuffix("/{split}") if "{split}" in self.images else ""
+    def steps(self) -> tuple[str, ...]:
+        "Names of the folders down to the pictures; empty for a layout without splits."
+        return PurePosixPath(self.images).parts if "{split}" in self.images else ()
 
-    def is_at(self, root: Path) -> bool:
-        "Are the pictures where this layout has them?"
-        if self.top:
-            return (root / self.top).is_dir() or root.parent.match(self.top)
-        return (root / self.images).is_dir()
+    def folders(self, root: Path) -> list[Path]:
+        "The data folders of this layout: `root` itself, or those that lie in it."
+        if not self.steps:
+            return [root] if (root / self.images).is_dir() else []
+        for n in range(min(len(self.steps), len(root.parts)), -1, -1):
+            if all(map(self._fits, self.steps[:n], root.parts[len(root.parts) - n :])):
+                found = [root]
+                for step in self.steps[n:]:
+                    found = [p for folder in found for p in self._next(folder, step)]
+                if found:
+                    return found
+        return []
+
+    def _fits(self, step: str, name: str) -> bool:
+        "May a folder at this step have this name? Beside subsets, train_ref is no split."
+        if step == "{split}":
+            return not (self.subsets and name.endswith("_ref"))
+        return name in self.subsets if step == "{subset}" else name == step
+
+    def _next(self, folder: Path, step: str) -> list[Path]:
+        "The folders at the next step."
+        if step == "{split}":
+            names = sorted(p.name for p in folder.glob("*") if self._fits(step, p.name))
+        else:
+            names = (self.whole or self.subsets) if step == "{subset}" else [step]
+        return [folder / name for name in names if (folder / name).is_dir()]
+
+    def names(self, root: Path) -> dict[str, str]:  # {"split": "train", "subset": "night"}
+        "What split and subset a data folder holds, as its path says; empty without splits."
+        if not self.steps or self.folders(root) != [root]:
+            return {}
+        named = zip(self.steps, root.parts[-len(self.steps) :])
+        return {step.strip("{}"): name for step, name in named if step.startswith("{")}
 
 # %% ../../nbs/03b_layouts.ipynb #y008
 def _has_gta_labels(root: Path) -> bool:
@@ -65,6 +95,23 @@ layouts = Registry(
         cityscapes,
         endings=("_leftImg8bit", "_gtFine_labelIds"),
     ),
+    acdc=Layout(
+        "acdc",
+        "rgb_anon/{subset}/{split}",
+        "gt/{subset}/{split}",
+        cityscapes,
+        endings=("_rgb_anon", "_gt_labelIds"),
+        subsets=("fog", "night", "rain", "snow"),
+    ),
+    darkzurich=Layout(
+        "darkzurich",
+        "rgb_anon/{split}/{subset}",
+        "gt/{split}/{subset}",
+        cityscapes,
+        endings=("_rgb_anon", "_gt_labelIds"),
+        subsets=("night", "twilight", "day"),
+        whole=("night",),  # what the papers adapt to
+    ),
 )
 
 # %% ../../nbs/03b_layouts.ipynb #y010
@@ -72,7 +119,7 @@ def detect_layout(root: str | Path) -> Layout:
     "Which layout a folder has; plain where nothing speaks for another one."
     root = Path(root)
     for layout in reversed(layouts.values()):
-        if layout.is_at(root) and (layout.condition is None or layout.condition(root)):
+        if layout.folders(root) and (layout.condition is None or layout.condition(root)):
             return layout
     return layouts["plain"]
 
@@ -80,13 +127,12 @@ def detect_layout(root: str | Path) -> Layout:
 def find_splits(root: str | Path) -> list[Path]:
     "The folder itself, or the data folders under it such as source/train, three levels deep."
     root = Path(root)
-    for top in (layout.top for layout in layouts.values() if layout.top):
-        folder = root if root.match(top) else root / top
-        if folder.is_dir():
-            return sorted(p for p in folder.iterdir() if p.is_dir())
-    if any(layout.is_at(root) for layout in layouts.values()):
+    with_splits = (layout for layout in layouts.values() if layout.steps)
+    if found := next(filter(None, (layout.folders(root) for layout in with_splits)), None):
+        return found
+    if any(layout.folders(root) for layout in layouts.values()):
         return [root]
-    below = {layout.images for layout in layouts.values() if not layout.top}
+    below = {layout.images for layout in layouts.values() if not layout.steps}
     return sorted({folder for images in below for folder in _holders(root, images)})
 
 
@@ -97,27 +143,47 @@ def _holders(root: Path, images: str) -> list[Path]:
     return [p.parents[up] for p in found if p.is_dir()]
 
 # %% ../../nbs/03b_layouts.ipynb #y017
-def choose_folder(
+def split_name(
+    folder: Path,  # one of `find_splits`
+) -> str:
+    "The split that a data folder holds: train, val, ...; without splits its own name."
+    return detect_layout(folder).names(folder).get("split", folder.name)
+
+
+def choose_folders(
     root: Path,
     split: str | None,  # train, val, ...; None: there has to be just one
-) -> Path:
-    "The folder that holds one split; `UserError` where it is not clear which."
+) -> list[Path]:  # one; several if the split lies in several subsets
+    "The folders that hold one split; `UserError` where it is not clear which."
     if not root.exists():
         raise UserError(f"{root}: no such folder; check the path")
     if not root.is_dir():
         raise UserError(f"{root}: not a folder; name the folder that holds images/")
     splits = find_splits(root)
     if not splits:
-        raise UserError(
-            f"{root}: no pictures here; expected images/NAME.jpg (and labels/NAME.png), "
-            "or the layout of Cityscapes, GTA or SYNTHIA"
-        )
-    chosen = [p for p in splits if split in (None, p.name) or p == root]
-    if len(chosen) == 1:
-        return chosen[0]
+        raise UserError(f"{root}: {_why_none(root)}")
+    chosen = [p for p in splits if split in (None, split_name(p)) or p == root]
+    if len(chosen) == 1 or _are_subsets(chosen):
+        return chosen
     what = f"no data set called {split!r}" if split else "several data sets"
     names = _shorten(p.relative_to(root).as_posix() for p in splits)
     raise UserError(f"{root}: {what} here; name one of its folders: {names}")
+
+
+def _are_subsets(folders: list[Path]) -> bool:
+    "Do these folders hold the subsets of one split?"
+    has_subsets = all(detect_layout(folder).subsets for folder in folders)
+    return has_subsets and len({split_name(folder) for folder in folders}) == 1
+
+
+def _why_none(root: Path) -> str:
+    "What is wrong with a folder without a data set."
+    if "rgb_anon" in root.parts and any(name.endswith("_ref") for name in root.parts):
+        return "reference pictures, which are not trained on; name the folder without _ref"
+    return (
+        "no pictures here; expected images/NAME.jpg (and labels/NAME.png), "
+        "or the layout of Cityscapes, GTA, SYNTHIA, ACDC or Dark Zurich"
+    )
 
 # %% ../../nbs/03b_layouts.ipynb #y020
 @dataclass
@@ -127,11 +193,18 @@ class FolderFiles:
     root: Path
     layout: Layout
     base: Path  # the folder that `layout.images` and `layout.labels` start from
+    pictures: Path  # the folder of the pictures
     images: list[Path]
     labels: list[Path]  # where each picture's label should be
     names: list[str]  # of the pictures, with subfolders, without endings
     extra_labels: list[Path]  # labels without a picture
     has_labels: bool  # is there any label?
+    subset: str  # night, fog, ...; empty for a layout without subsets
+
+    @property
+    def where(self) -> str:  # "images", "leftImg8bit/train"
+        "Where in `base` pictures are expected."
+        return self.pictures.relative_to(self.base).as_posix()
 
     def missing(self) -> list[int]:
         "Numbers of the pictures without a label."
@@ -158,18 +231,20 @@ def list_folder(
     layout: Layout,
 ) -> FolderFiles:
     "List the pictures of a data folder and where their labels should be."
-    base, split = root, ""
-    if layout.top:
-        base = root.parents[len(PurePosixPath(layout.top).parts)]
-        split = root.name
-    pictures = base / layout.images.format(split=split)
-    labels = base / layout.labels.format(split=split)
+    chosen = layout.names(root)
+    base = root.parents[len(layout.steps) - 1] if chosen else root
+    pictures, labels = (
+        base / (folder.format(**chosen) if chosen else folder)
+        for folder in (layout.images, layout.labels)
+    )
     images = list_pictures(pictures)
     names = [_name(path.relative_to(pictures), layout.endings[0]) for path in images]
     expected = [labels / f"{name}{layout.endings[1]}.png" for name in names]
     found = set(list_pictures(labels, {".png"})) if labels.is_dir() else set()
     extra = [p for p in sorted(found - set(expected)) if _is_label(p, layout)]
-    return FolderFiles(root, layout, base, images, expected, names, extra, bool(found))
+    subset = chosen.get("subset", "")
+    counted = (images, expected, names, extra, bool(found), subset)
+    return FolderFiles(root, layout, base, pictures, *counted)
 
 
 def _name(path: Path, ending: str) -> str:

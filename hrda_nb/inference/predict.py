@@ -218,7 +218,8 @@ def predict(  # noqa: PLR0913 (a picture, and how to go over it)
     return _as_prediction(logits, probabilities)
 
 # %% ../../nbs/21_predict.ipynb #c039
-_IMAGE_FOLDERS = ("images", "leftImg8bit", "RGB")  # of plain folders, Cityscapes and SYNTHIA
+# of plain folders, Cityscapes, SYNTHIA, ACDC and Dark Zurich
+_IMAGE_FOLDERS = ("images", "leftImg8bit", "RGB", "rgb_anon")
 
 
 def _pictures_in(

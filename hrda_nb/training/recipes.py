@@ -26,8 +26,9 @@ class Recipe:
 
     # --- network
 
-    # kind of network
-    arch: Literal["hrda", "daformer", "segformer", "deeplabv2", "deeplabv3plus", "upernet"] = "hrda"
+    # kind of network: hrda, daformer, segformer, deeplabv2, deeplabv3plus, upernet, or one that
+    # you added to `architectures`; the model's builder knows the names
+    arch: str = "hrda"
     encoder: str = "mit_b5"  # mit_b0 ... mit_b5, resnet101_v1c, or a timm name
     decoder: str = "daformer"  # HRDA: which decoder both views share
     channels: int = 256  # width of decoder and scale attention
@@ -246,16 +247,25 @@ def with_masked_consistency(
     recipe: Recipe,
     *,
     block: int = 64,  # side of a hidden block in pixels; published: 32 for crops of 512
+    augment: bool = True,  # colour jitter and blur first; published: not for ACDC and Dark Zurich
 ) -> Recipe:
     "The recipe with masked image consistency, published values (MIC)."
-    step = replace(recipe.self_training, masked_weight=1.0, mask_ratio=0.7, mask_block=block)
-    return replace(recipe, self_training=step)
+    masks = dict(masked_weight=1.0, mask_ratio=0.7, mask_block=block, mask_augment=augment)
+    return replace(recipe, self_training=replace(recipe.self_training, **masks))
 
 
 def with_contrast(recipe: Recipe) -> Recipe:
     "The recipe with pixel and patch contrast, both with the paper's weight (PiPa)."
     weights = dict(pixel_contrast_weight=0.1, patch_contrast_weight=0.1)
     return replace(recipe, self_training=replace(recipe.self_training, **weights))
+
+# %% ../../nbs/23_recipes.ipynb #2850c0c4
+_adverse = replace(  # Cityscapes to ACDC or Dark Zurich
+    _hrda,
+    source_size=(1024, 2048),
+    target_size=(1080, 1920),
+    target_margins=(0, 0, 0, 0),
+)
 
 # %% ../../nbs/23_recipes.ipynb #s017
 recipes: dict[str, Recipe] = {
@@ -273,6 +283,10 @@ recipes: dict[str, Recipe] = {
     "gta_cityscapes_daformer_pipa": with_contrast(_daformer),
     "synthia_cityscapes_mic": with_masked_consistency(replace(_hrda, source_size=(1520, 2560))),
     "synthia_cityscapes_pipa": with_contrast(replace(_hrda, source_size=(1520, 2560))),
+    "cityscapes_acdc_hrda": _adverse,
+    "cityscapes_acdc_mic": with_masked_consistency(_adverse, augment=False),
+    "cityscapes_darkzurich_hrda": _adverse,
+    "cityscapes_darkzurich_mic": with_masked_consistency(_adverse, augment=False),
     "cityscapes_oracle": replace(source_only(_hrda), source_size=(1024, 2048)),
 }
 

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 from ..data.datasets import SegmentationDataset, class_statistics, open_folder
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
-from ..data.layouts import find_splits
+from ..data.layouts import find_splits, split_name
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
@@ -99,7 +99,8 @@ def open_split(
     labelled: bool,  # labels must be there; False: they are not looked at
 ) -> SegmentationDataset:
     "A data folder, or its `split` where it holds several, as Cityscapes does."
-    splits = {p.name for p in find_splits(folder)}
+    folder = Path(folder).expanduser().absolute()
+    splits = {split_name(p) for p in find_splits(folder)}
     return open_folder(folder, classes, labelled, split=split if split in splits else None)
 
 # %% ../../nbs/25b_trainer.ipynb #c009b
