@@ -494,13 +494,21 @@ class _Screen(_Page):
     def show(self, drawing: Drawing) -> None:
         "Put up pictures and words."
         for name, picture in drawing.pictures.items():
-            self.titles[name].value = picture.title
-            _put(self.canvases[name], picture, self._sent.get(name))
-            self._sent[name] = picture
+            self.show_picture(name, picture)
         for name, text in drawing.texts.items():
             self.texts[name].value = text
         self.words.value = drawing.words
         self.show_legend(drawing.legend)
+
+    def show_picture(
+        self,
+        name: str,  # of a canvas
+        picture: Picture,
+    ) -> None:
+        "Put up one picture; what takes longer may follow."
+        self.titles[name].value = picture.title
+        _put(self.canvases[name], picture, self._sent.get(name))
+        self._sent[name] = picture
 
     def complain(self, error: UserError) -> None:
         "Say in a line what went wrong."
