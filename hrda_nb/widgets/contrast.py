@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ContrastView', 'explore_contrast']
 
-# %% ../../nbs/26n_contrast.ipynb #45cf9fd3
+# %% ../../nbs/26n_contrast.ipynb #b770d28a
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ from hrda_nb.widgets.scenes import (
     open_models,
 )
 
-# %% ../../nbs/26n_contrast.ipynb #7e57079d
+# %% ../../nbs/26n_contrast.ipynb #3acd4866
 class CellVectors(NamedTuple):
     "A vector of length 1 for each cell of a picture."
 
@@ -89,7 +89,7 @@ def _classifier(
     scores = [m for m in made if m.out_channels == num_classes and m.kernel_size == (1, 1)]
     return scores[-1] if scores else None
 
-# %% ../../nbs/26n_contrast.ipynb #503d18ad
+# %% ../../nbs/26n_contrast.ipynb #488ed2f7
 # words in the view -> what is shown
 VECTORS = {
     "encoder": "the four levels of the encoder, stacked, as PiPa's head gets them",
@@ -134,7 +134,7 @@ def look_at(
         maps = [stacked_levels(features), features[-1], *inputs]
         return Look(dict(zip(VECTORS, map(_cell_vectors, maps))), predicted)
 
-# %% ../../nbs/26n_contrast.ipynb #ff2b79f5
+# %% ../../nbs/26n_contrast.ipynb #6a98b6cb
 class PixelPull(NamedTuple):
     "What a cell is compared with, and what that costs."
 
@@ -169,7 +169,7 @@ def _drawn(
 
     return draw_anchors(label[None], predicted[None], permutation, max_views=views)
 
-# %% ../../nbs/26n_contrast.ipynb #fc31882f
+# %% ../../nbs/26n_contrast.ipynb #8924a89b
 def contrast_pixel(
     vectors: CellVectors,
     label: Tensor | None,  # (h,w) class index or 255; None: there is no truth
@@ -194,7 +194,7 @@ def contrast_pixel(
     is_hard = mine not in (IGNORE, int(predicted[cell]))
     return PixelPull(cell, mine, is_hard, similarity, anchors, hard, costs)
 
-# %% ../../nbs/26n_contrast.ipynb #5064190b
+# %% ../../nbs/26n_contrast.ipynb #a042113b
 def without_head(
     model: nn.Module,  # of `build_model`
     seed: int = 0,  # of the crops
@@ -216,7 +216,7 @@ def draw_crops(
     "Two overlapping crops, as a training draws them."
     return patches.draw(size) if min(size) >= patches.place else None
 
-# %% ../../nbs/26n_contrast.ipynb #dbaaafcd
+# %% ../../nbs/26n_contrast.ipynb #9eb1934d
 class Places(NamedTuple):
     "The places that two crops share."
 
@@ -246,7 +246,7 @@ def places_of(
         found = [patches.places(crop(x, box), both, box).cpu() for box in boxes]
     return Places(both, patches.place, *found)
 
-# %% ../../nbs/26n_contrast.ipynb #669b41e6
+# %% ../../nbs/26n_contrast.ipynb #03e63780
 class PatchPair(NamedTuple):
     "A place of the first crop among all places of the second."
 
@@ -276,7 +276,7 @@ def contrast_place(
     loss = patch_contrast(places.first, places.second, temperature).item()
     return PatchPair(place, other, whole.numpy(), rank, loss)
 
-# %% ../../nbs/26n_contrast.ipynb #c1e95c1d
+# %% ../../nbs/26n_contrast.ipynb #81c8d715
 _BLUE, _ORANGE = CHANGES["now right"], CHANGES["now wrong"]
 _GREY = (140, 140, 140)
 _ROLES = {"positives: pulled": _BLUE, "negatives: pushed": _ORANGE}
@@ -305,7 +305,7 @@ def _dots(
             shown[max(0, y - r) : y + r + 1, max(0, x - r) : x + r + 1] = filled
     return shown
 
-# %% ../../nbs/26n_contrast.ipynb #9cf8a3d8
+# %% ../../nbs/26n_contrast.ipynb #9ab27dd0
 def _anchor_colours(
     p: PixelPull,
     classes: ClassTable,
@@ -330,7 +330,7 @@ def _anchor_picture(
     centres = [_middle(cell, p.similarity.shape, image.shape[:2]) for cell in cells]
     return _dots(image, centres, _anchor_colours(p, classes), p.hard)
 
-# %% ../../nbs/26n_contrast.ipynb #2108933d
+# %% ../../nbs/26n_contrast.ipynb #05d4894b
 def _similarity_picture(
     image: np.ndarray,  # (H,W,3) uint8
     similarity: np.ndarray,  # (h,w)
@@ -346,7 +346,7 @@ def _scale(lowest: float) -> str:  # HTML
     "What the colours mean."
     return f"cosine similarity: {colour_scale(f'{lowest:.2f}', '1: alike')}"
 
-# %% ../../nbs/26n_contrast.ipynb #a0c6dd7c
+# %% ../../nbs/26n_contrast.ipynb #e99a238e
 def _loss_table(p: PixelPull) -> str:  # HTML; empty: nothing is contrasted
     "What the clicked pixel costs, beside its class and all anchors."
     if p.label == IGNORE or p.anchors is None:
@@ -359,7 +359,7 @@ def _loss_table(p: PixelPull) -> str:  # HTML; empty: nothing is contrasted
     }
     full = max(*costs.values(), 1e-6)
     rows = [(n, bar(c, _GREY, f"{c:.2f}", full=full, width=9)) for n, c in costs.items()]
-    return table(["", "pixel contrast"], rows, css="losses")
+    return table(["", "pixel contrast"], rows, css="loss-table")
 
 
 class _Likeness(NamedTuple):
@@ -378,7 +378,7 @@ def _likeness(p: PixelPull) -> _Likeness:
     nearest = int(labels[~mine][similarity[~mine].argmax()]) if (~mine).any() else IGNORE
     return _Likeness(similarity[mine], similarity[~mine], nearest)
 
-# %% ../../nbs/26n_contrast.ipynb #18789b1c
+# %% ../../nbs/26n_contrast.ipynb #43c0e8fd
 def _likeness_table(p: PixelPull) -> str:  # HTML; empty: nothing is contrasted
     "Similarities to positives and negatives, as bars."
     if p.label == IGNORE or p.anchors is None:
@@ -418,7 +418,7 @@ def _pixel_words(
         return f"{words}; its class has too few cells for anchors, so nothing pulls: no cost."
     return f"{words}; positives {len(like.positives)}, negatives {len(like.negatives)}{nearest}."
 
-# %% ../../nbs/26n_contrast.ipynb #311e094d
+# %% ../../nbs/26n_contrast.ipynb #05f38338
 _FRAMES = ("#8ec7ff", "#ffb060")  # of the first and the second crop
 
 
@@ -456,14 +456,16 @@ def _pair_words(pair: PatchPair, places: Places, temperature: float) -> str:  # 
         ("<b>the same place</b>, in both crops", bar(matched, _BLUE, f"{matched:.2f}", width=9)),
         ("the most similar other place", bar(other, _ORANGE, f"{other:.2f}", width=9)),
     ]
-    itself = "finds itself" if pair.rank == 1 else f"finds {pair.rank - 1} others first"
+    itself = "finds itself"
+    if pair.rank > 1:
+        itself = f"is less like itself than like {pair.rank - 1} others,"
     return (
-        f"{table(['', 'similarity'], bars, css='pairs')} The place {itself} among {n} places."
+        f"{table(['', 'similarity'], bars, css='pair-table')} The place {itself} among {n} places."
         f" Patch contrast of all places: <b>{pair.loss:.2f}</b> (τ = {temperature:.2f};"
         f" by guessing {np.log(n):.2f}). {_scale(float(pair.similarity.min()))}"
     )
 
-# %% ../../nbs/26n_contrast.ipynb #81663908
+# %% ../../nbs/26n_contrast.ipynb #7f44a6bd
 _TEMPERATURE = 0.1  # tau as published
 
 
@@ -493,7 +495,7 @@ class _Contrast(NamedTuple):
     places: Places | None  # None: the crops share nothing
     pair: PatchPair | None
 
-# %% ../../nbs/26n_contrast.ipynb #09abe823
+# %% ../../nbs/26n_contrast.ipynb #4b5bd93a
 def _inside(
     point: tuple[int, int] | None,  # (y,x)
     box: Box,
@@ -535,7 +537,7 @@ def _patch_part(
     place = (y - places.both.y1) // places.side, (x - places.both.x1) // places.side
     return contrast_place(places, place, state.temperature)
 
-# %% ../../nbs/26n_contrast.ipynb #aac30f28
+# %% ../../nbs/26n_contrast.ipynb #96ee2e07
 def _contrast(
     state: _ContrastState,
     scene: Scene,
@@ -550,7 +552,7 @@ def _contrast(
     pair = _patch_part(state, places)
     return _Contrast(state, scene, clicked, named, pixel, crops, places, pair)
 
-# %% ../../nbs/26n_contrast.ipynb #0a6154c5
+# %% ../../nbs/26n_contrast.ipynb #227a2258
 def _pixel_pictures(c: _Contrast, classes: ClassTable) -> dict[str, Picture]:
     "The anchors, and the similarity of all cells."
     p, name = c.pixel, c.scene.name
@@ -573,7 +575,7 @@ def _pixel_pictures(c: _Contrast, classes: ClassTable) -> dict[str, Picture]:
         ),
     )
 
-# %% ../../nbs/26n_contrast.ipynb #6e2c2658
+# %% ../../nbs/26n_contrast.ipynb #1e6537ec
 def _place_marks(c: _Contrast, box: Box) -> list[dict]:
     "Where the place, and the most similar other one, lie in a crop."
     both = c.places.both.moved(-box.y1, -box.x1)
@@ -601,7 +603,7 @@ def _crop_pictures(c: _Contrast) -> dict[str, Picture]:
         second=Picture(shown, alts[1], titles[1], marks=marks[1]),
     )
 
-# %% ../../nbs/26n_contrast.ipynb #ab73117e
+# %% ../../nbs/26n_contrast.ipynb #eded41fa
 def _patch_pictures(c: _Contrast, side: int) -> dict[str, Picture]:
     "The street with both crops, and the crops; the bare street where there is no room."
     image, boxes = c.scene.image, c.state.boxes
@@ -634,7 +636,7 @@ def _vector_words(c: _Contrast) -> str:  # HTML
         words += " This picture has no truth, so there are no anchors: pixels need true classes."
     return words
 
-# %% ../../nbs/26n_contrast.ipynb #5d40a835
+# %% ../../nbs/26n_contrast.ipynb #3eaac268
 def _drawing(c: _Contrast, side: int, classes: ClassTable) -> Drawing:
     "Pictures, bars and words."
     p = c.pixel
@@ -642,9 +644,10 @@ def _drawing(c: _Contrast, side: int, classes: ClassTable) -> Drawing:
     if p.anchors is not None:
         roles = colour_key(_ROLES) if p.label != IGNORE else "in the colours of their classes"
         key = f"anchors: {roles}; black rim: hard, the network names another class<br>"
+    bars = f"{_loss_table(p)}{_likeness_table(p)}"
     texts = dict(
         scale=key + _scale(float(p.similarity.min())),
-        losses=_loss_table(p) + _likeness_table(p),
+        losses=f'<div style="display:flex;gap:2em">{bars}</div>' if bars else "",
         pixel=_pixel_words(p, c.predicted, c.clicked, classes),
         pairs=_patch_words(c),
     )
@@ -652,7 +655,7 @@ def _drawing(c: _Contrast, side: int, classes: ClassTable) -> Drawing:
     legend = classes_in(p.anchors.label.numpy()) if p.anchors is not None else ()
     return Drawing(pictures, _vector_words(c), texts, legend)
 
-# %% ../../nbs/26n_contrast.ipynb #f6e114e7
+# %% ../../nbs/26n_contrast.ipynb #694d5736
 def _contrast_controls(networks: Sequence[str]) -> dict[str, widgets.Widget]:
     "Which vectors, and how they are contrasted."
     temperature = "small: only the most similar pixels count; published: 0.1"
@@ -700,7 +703,7 @@ class _ContrastPage(View):
             self.legend,
         ]
 
-# %% ../../nbs/26n_contrast.ipynb #287b1f1f
+# %% ../../nbs/26n_contrast.ipynb #53294040
 class _CropsView(_ContrastPage):
     "Where the crops are, and which place of them is asked for."
 
@@ -745,7 +748,7 @@ class _CropsView(_ContrastPage):
             self.place = (box.y1 + y, box.x1 + x)
             self.refresh()
 
-# %% ../../nbs/26n_contrast.ipynb #201c1b2f
+# %% ../../nbs/26n_contrast.ipynb #51ebfe6d
 class ContrastView(_CropsView):
     "See `explore_contrast`."
 
@@ -799,7 +802,7 @@ class ContrastView(_CropsView):
     def draw(self, c: _Contrast) -> Drawing:
         return _drawing(c, self.side, self.classes)
 
-# %% ../../nbs/26n_contrast.ipynb #e1dc6832
+# %% ../../nbs/26n_contrast.ipynb #19193810
 def explore_contrast(
     model: Models = None,  # a model, a checkpoint, several by name; None: the sample's two
     pictures: Pictures = None,  # labels say what is alike; None: source/val of the sample

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MaskingView', 'explore_masking']
 
-# %% ../../nbs/26o_masking.ipynb #14506fcd
+# %% ../../nbs/26o_masking.ipynb #7ec70272
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -39,7 +39,7 @@ from hrda_nb.widgets.scenes import (
     open_models,
 )
 
-# %% ../../nbs/26o_masking.ipynb #779786a5
+# %% ../../nbs/26o_masking.ipynb #dc7f18b4
 Block = tuple[int, int]  # (row, column) of a block
 
 
@@ -72,7 +72,7 @@ def flip_blocks(
     hit = {(y * rows // height, x * columns // width) for y, x in alike}
     return tuple(sorted(set(flipped) ^ hit))
 
-# %% ../../nbs/26o_masking.ipynb #1b264cd5
+# %% ../../nbs/26o_masking.ipynb #b5d118d2
 def masked_input(
     model: nn.Module,  # of `build_model`
     image: np.ndarray,  # (H,W,3) uint8
@@ -98,7 +98,7 @@ def _as_picture(
     "A picture to look at."
     return (255 * x[0].permute(1, 2, 0)).round().byte().cpu().numpy()
 
-# %% ../../nbs/26o_masking.ipynb #aadf2bf2
+# %% ../../nbs/26o_masking.ipynb #0e00288b
 PARTS = "visible", "hidden", "all"
 
 
@@ -138,7 +138,7 @@ def hidden_agreement(
     enough = np.flatnonzero(pixels > least * teacher.size)
     return sorted((found[c] / pixels[c], int(c)) for c in enough)
 
-# %% ../../nbs/26o_masking.ipynb #7172a2e8
+# %% ../../nbs/26o_masking.ipynb #749f391b
 _OPACITY = 0.65  # of class colours over a street
 _KINDS = {
     "visible, the same": (245, 245, 245),
@@ -172,9 +172,9 @@ def _agreement_table(found: dict[str, Agreement]) -> str:  # HTML
         (_ROWS[n], *(bar(getattr(found[part], n), _COLOURS[n], width=7) for part in PARTS))
         for n in known
     ]
-    return table(["share of the pixels", *PARTS], rows, css="agreement")
+    return table(["share of the pixels", *PARTS], rows, css="agreement-table")
 
-# %% ../../nbs/26o_masking.ipynb #6fc30553
+# %% ../../nbs/26o_masking.ipynb #b66463c0
 _RATIO, _BLOCK = 0.7, 64  # r and b as published
 
 
@@ -226,7 +226,7 @@ def _hidden(
     alt = f"{scene.name}: {share} of the picture is hidden in blocks"
     return _Hidden(visible[0, 0].numpy(), x, Picture(_as_picture(x), alt, title, grid=block))
 
-# %% ../../nbs/26o_masking.ipynb #c7bf9da0
+# %% ../../nbs/26o_masking.ipynb #dedfe75f
 def _label_pictures(m: _Masked, classes: ClassTable) -> dict[str, Picture]:
     "The labels of both, and where they agree."
     name, image = m.scene.name, m.scene.image
@@ -264,7 +264,9 @@ def _masking_words(m: _Masked, classes: ClassTable) -> str:  # HTML
     def named(found: Sequence[tuple[float, int]]) -> str:
         return ", ".join(f"{escape(classes.names[c])} {percent(share)}" for share, c in found)
 
-    return f"{words} Under the blocks: best {named(ranked[:-4:-1])}; worst {named(ranked[:3])}."
+    worst, rest = ranked[:3], ranked[3:]
+    best = f"; best {named(rest[:-4:-1])}" if rest else ""
+    return f"{words} Of the teacher's classes are found under the blocks: {named(worst)}{best}."
 
 
 def _drawing(m: _Masked, classes: ClassTable) -> Drawing:
@@ -273,7 +275,7 @@ def _drawing(m: _Masked, classes: ClassTable) -> Drawing:
     pictures = dict(masked=m.seen) | _label_pictures(m, classes)
     return Drawing(pictures, _masking_words(m, classes), texts, classes_in(m.student, m.teacher))
 
-# %% ../../nbs/26o_masking.ipynb #b92890c4
+# %% ../../nbs/26o_masking.ipynb #075cfb37
 def _masking_controls(networks: Sequence[str]) -> dict[str, widgets.Widget]:
     "Who looks, and what is hidden."
     who = "which network is student and teacher"
@@ -309,7 +311,7 @@ class _MaskingPage(View):
         panels[-1].children += (self.key,)
         return [self.control_row(*own), row(*panels), self.bars, self.words, self.legend]
 
-# %% ../../nbs/26o_masking.ipynb #1b2432c0
+# %% ../../nbs/26o_masking.ipynb #485bace7
 class _MaskView(_MaskingPage):
     "Decides what is hidden."
 
@@ -348,7 +350,7 @@ class _MaskView(_MaskingPage):
         size = self.scenes.scene(state.picture).size
         return visible_pixels(size, state.ratio, state.block, state.seed, state.flipped)
 
-# %% ../../nbs/26o_masking.ipynb #715ec1b3
+# %% ../../nbs/26o_masking.ipynb #1a395330
 class MaskingView(_MaskView):
     "See `explore_masking`."
 
@@ -372,6 +374,7 @@ class MaskingView(_MaskView):
         model = self.models[state.network]
         hidden = _hidden(model, self.scenes.scene(state.picture), state.block, self.mask(state))
         self.show_picture("masked", hidden.seen)
+        self.words.value = "The student looks at it …"
         return hidden, labels_of(model, hidden.x)
 
     def compute(self, state: _MaskingState) -> _Masked:
@@ -383,7 +386,7 @@ class MaskingView(_MaskView):
     def draw(self, m: _Masked) -> Drawing:
         return _drawing(m, self.classes)
 
-# %% ../../nbs/26o_masking.ipynb #e8f23b9d
+# %% ../../nbs/26o_masking.ipynb #f98ff30d
 def explore_masking(
     model: Models = None,  # a model, a checkpoint, several by name; None: the sample's two
     pictures: Pictures = None,  # target pictures; labels are used to check, not to teach
