@@ -120,7 +120,7 @@ def _inputs_of(
     finally:
         hook.remove()
 
-
+# %% ../../nbs/26n_contrast.ipynb #99da4181
 def look_at(
     model: nn.Module,  # of `build_model`
     image: np.ndarray,  # (H,W,3) uint8
@@ -447,7 +447,7 @@ def _second_picture(
     shown[both.slices] = _similarity_picture(cut[both.slices], pair.similarity, lowest)
     return shown
 
-
+# %% ../../nbs/26n_contrast.ipynb #f9958f51
 def _pair_words(pair: PatchPair, places: Places, temperature: float) -> str:  # HTML
     "A matched and a non-matched pair, and the loss."
     n = places.first.shape[1]
@@ -525,7 +525,7 @@ def _pixel_part(
     settings = dict(views=state.views, seed=state.seed, temperature=state.temperature)
     return contrast_pixel(vectors, label, predicted, cell, **settings)
 
-
+# %% ../../nbs/26n_contrast.ipynb #55bf4a19
 def _patch_part(
     state: _ContrastState,
     places: Places | None,
@@ -670,7 +670,7 @@ def _contrast_controls(networks: Sequence[str]) -> dict[str, widgets.Widget]:
         recrop=button("other crops", "draw the crops again", icon="random"),
     )
 
-
+# %% ../../nbs/26n_contrast.ipynb #d187286d
 class _ContrastPage(View):
     "What there is to turn and to see, and where it stands."
 
@@ -705,7 +705,7 @@ class _ContrastPage(View):
 
 # %% ../../nbs/26n_contrast.ipynb #53294040
 class _CropsView(_ContrastPage):
-    "Where the crops are, and which place of them is asked for."
+    "Where the crops are."
 
     crop_seed = 0
     boxes = None
@@ -735,6 +735,36 @@ class _CropsView(_ContrastPage):
         self._draw_crops()
         self.refresh()
 
+    def connect(self) -> None:
+        for control in (self.picture, self.network):
+            control.observe(self._fit_crops, "value")
+        self._fit_crops()
+        self.recrop.on_click(self._recrop)
+
+# %% ../../nbs/26n_contrast.ipynb #e21e5467
+class _PointedView(_CropsView):
+    "What is clicked and dragged."
+
+    seed = 0
+    clicked = None
+
+    def connect(self) -> None:
+        super().connect()
+        self.again.on_click(self._draw_again)
+        for canvas in (self.anchors, self.similarity):
+            canvas.on("click", self._click)
+        self.patches.on("box", self._drag)
+        for number, canvas in enumerate((self.first, self.second)):
+            canvas.on("click", partial(self._choose_place, number))
+
+    def _click(self, y: int, x: int) -> None:
+        self.clicked = (y, x)
+        self.refresh()
+
+    def _draw_again(self, _: widgets.Button) -> None:
+        self.seed += 1
+        self.refresh()
+
     def _drag(self, name: str, y1: int, y2: int, x1: int, x2: int) -> None:
         first, second = self.boxes
         moved = Box(y1, y2, x1, x2)
@@ -749,11 +779,8 @@ class _CropsView(_ContrastPage):
             self.refresh()
 
 # %% ../../nbs/26n_contrast.ipynb #51ebfe6d
-class ContrastView(_CropsView):
+class ContrastView(_PointedView):
     "See `explore_contrast`."
-
-    seed = 0
-    clicked = None
 
     def __init__(
         self,
@@ -771,26 +798,6 @@ class ContrastView(_CropsView):
 
     def _places(self, network: str, picture: str, boxes: tuple[Box, Box]) -> Places | None:
         return places_of(self.models[network], self.scenes.scene(picture).image, boxes)
-
-    def connect(self) -> None:
-        for control in (self.picture, self.network):
-            control.observe(self._fit_crops, "value")
-        self._fit_crops()
-        self.again.on_click(self._draw_again)
-        self.recrop.on_click(self._recrop)
-        for canvas in (self.anchors, self.similarity):
-            canvas.on("click", self._click)
-        self.patches.on("box", self._drag)
-        for number, canvas in enumerate((self.first, self.second)):
-            canvas.on("click", partial(self._choose_place, number))
-
-    def _click(self, y: int, x: int) -> None:
-        self.clicked = (y, x)
-        self.refresh()
-
-    def _draw_again(self, _: widgets.Button) -> None:
-        self.seed += 1
-        self.refresh()
 
     def compute(self, state: _ContrastState) -> _Contrast:
         scene = self.scenes.scene(state.picture)

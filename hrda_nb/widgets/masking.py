@@ -212,7 +212,7 @@ class _Hidden(NamedTuple):
     x: Tensor  # (1,3,H,W) in [0,1], what the student gets
     seen: Picture  # the same to look at
 
-
+# %% ../../nbs/26o_masking.ipynb #9f202c73
 def _hidden(
     model: nn.Module,
     scene: Scene,
@@ -249,7 +249,7 @@ def _label_pictures(m: _Masked, classes: ClassTable) -> dict[str, Picture]:
         ),
     )
 
-
+# %% ../../nbs/26o_masking.ipynb #09b3e5ab
 def _masking_words(m: _Masked, classes: ClassTable) -> str:  # HTML
     "Agreement in a sentence, and the classes that are filled in best and worst."
     same = {part: percent(found.same) for part, found in m.agreement.items()}
