@@ -322,6 +322,8 @@ STEPS = {  # what to do in each tab: a key on its first slider, or a button
     "pseudo-labels": "Home",
     "class mix": "half at random",
     "feature distance": "Home",
+    "contrast": "other anchors",
+    "masking": "another mask",
 }
 
 
@@ -360,11 +362,50 @@ def check_tab(page, name):
     if name == "pseudo-labels":  # at threshold 0 every pixel is confident, and none is grey
         page.wait_for_timeout(500)
         assert colourful(browser.picture(canvas)) > 1.05 * colours
+    if name in MORE:
+        MORE[name](page, view)
     if name == "crops":
         height, width = browser.picture(canvas).shape[:2]
         middle = (height // 2, width // 2)
         with browser.redrawn(view.locator("canvas").last):
             browser.drag(page, canvas, middle, (middle[0], middle[1] + 150))
+
+
+def check_contrast(page, view):
+    "A click and a key choose a pixel, a place of a crop, and move a crop"
+    words = view.locator(".hrda-pixel")
+    browser.click(page, view.locator(".hrda-anchors canvas"), 300, 200)
+    words.filter(has_text="Row 300, column 200").wait_for(timeout=10_000)
+    page.keyboard.press("ArrowRight")
+    words.filter(has_text="Row 300, column 204").wait_for(timeout=10_000)
+    pairs = view.locator(".hrda-pairs")
+    before = pairs.inner_text()
+    second = view.locator(".hrda-second canvas")
+    with browser.redrawn(second):
+        browser.click(page, view.locator(".hrda-first canvas"), 250, 500)
+    with browser.redrawn(second):
+        view.locator(".hrda-patches canvas").focus()
+        page.keyboard.press("ArrowDown")
+    assert pairs.inner_text() != before
+
+
+def check_masking(page, view):
+    "A slider shows everything, a click and a key hide a block each"
+    words = view.locator(".hrda-words")
+    nothing = words.filter(has_text="Nothing is hidden")
+    view.get_by_role("slider").first.press("Home")
+    nothing.wait_for(timeout=30_000)
+    masked = view.locator(".hrda-masked canvas")
+    with browser.redrawn(masked):
+        browser.click(page, masked, 100, 100)
+    block = browser.picture(masked)[70:120, 70:120]
+    assert block.reshape(-1, 3).std(0).max() < 4
+    nothing.wait_for(state="hidden", timeout=30_000)
+    with browser.redrawn(view.locator(".hrda-student canvas")):
+        page.keyboard.press(" ")  # in the middle: hides another block
+
+
+MORE = {"contrast": check_contrast, "masking": check_masking}
 
 
 def take_step(view, step):

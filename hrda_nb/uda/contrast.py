@@ -50,6 +50,21 @@ class ProjectionHead(nn.Module):
         return F.normalize(at_least_float32(self.proj(x)), dim=1)
 
 # %% ../../nbs/17_contrast.ipynb #p012
+def log_likelihoods(
+    z: Tensor,  # (A,D) unit vectors of the anchors
+    label: Tensor,  # (A,) their classes
+    temperature: float = 0.1,  # tau
+) -> Tensor:  # (A,), 0 where an anchor has no positive
+    "Of each anchor: the mean of the logarithm over its positives (PiPa, $L_{pixel}$)."
+    similarity = z @ z.T / temperature  # (A,A)
+    similarity = similarity - similarity.amax(1, keepdim=True).detach()  # for the exponential
+    same = label[:, None] == label
+    negatives = (similarity.exp() * ~same).sum(1, keepdim=True)
+    log_probability = similarity - (similarity.exp() + negatives).log()
+    positive = same & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
+    return (log_probability * positive).sum(1) / positive.sum(1).clamp(min=1)
+
+# %% ../../nbs/17_contrast.ipynb #5d95975f
 def pixel_contrast(
     z: Tensor,  # (A,D) unit vectors of the anchors
     label: Tensor,  # (A,) their classes
@@ -57,13 +72,7 @@ def pixel_contrast(
     base_temperature: float = 0.07,  # the loss is multiplied with tau over this, as published
 ) -> Tensor:  # scalar
     "Supervised contrast among anchors (PiPa, $L_{pixel}$)."
-    similarity = z @ z.T / temperature  # (A,A)
-    similarity = similarity - similarity.amax(1, keepdim=True).detach()  # for the exponential
-    same = label[:, None] == label
-    negatives = (similarity.exp() * ~same).sum(1, keepdim=True)
-    log_probability = similarity - (similarity.exp() + negatives).log()
-    positive = same & ~torch.eye(len(z), dtype=torch.bool, device=z.device)
-    mean = (log_probability * positive).sum(1) / positive.sum(1).clamp(min=1)
+    mean = log_likelihoods(z, label, temperature)
     return -(temperature / base_temperature) * mean.mean()
 
 # %% ../../nbs/17_contrast.ipynb #p015

@@ -473,13 +473,28 @@ class _Page(_Frame):
         return column(self.titles[name], self.canvases[name], width=width, min_width="15em")
 
 # %% ../../nbs/26d_scenes.ipynb #n422423
-class _Screen(_Page):
-    "Puts drawings on the screen."
+class _Easel(_Page):
+    "Puts up pictures."
 
     def __init__(self, scenes: Scenes | None, classes: ClassTable | None):
         self._sent: dict[str, Picture] = {}  # what each canvas shows
-        self._legend_shown = None
         super().__init__(scenes, classes)
+
+    def show_picture(
+        self,
+        name: str,  # of a canvas
+        picture: Picture,
+    ) -> None:
+        "Put up one picture; what takes longer may follow."
+        self.titles[name].value = picture.title
+        _put(self.canvases[name], picture, self._sent.get(name))
+        self._sent[name] = picture
+
+# %% ../../nbs/26d_scenes.ipynb #6ee678f8
+class _Screen(_Easel):
+    "Puts drawings on the screen."
+
+    _legend_shown = None  # colours and classes
 
     @property
     def classes(self) -> ClassTable:
@@ -494,9 +509,7 @@ class _Screen(_Page):
     def show(self, drawing: Drawing) -> None:
         "Put up pictures and words."
         for name, picture in drawing.pictures.items():
-            self.titles[name].value = picture.title
-            _put(self.canvases[name], picture, self._sent.get(name))
-            self._sent[name] = picture
+            self.show_picture(name, picture)
         for name, text in drawing.texts.items():
             self.texts[name].value = text
         self.words.value = drawing.words
