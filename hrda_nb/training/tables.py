@@ -232,7 +232,7 @@ def table_recipes(
             _check_parts(found[row.name])
         except UserError as e:
             raise UserError(f"table {table.name}, row {row.name!r}: {e}") from None
-    return {name: shortened(r, steps) for name, r in found.items()} if steps else found
+    return {name: shortened(r, steps) for name, r in found.items()} if steps is not None else found
 
 # %% ../../nbs/25d_tables.ipynb #c026
 def table_list() -> pd.DataFrame:  # a line for each bundled table
