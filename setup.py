@@ -42,10 +42,15 @@ setup(
         "console_scripts": config["console_scripts"].split(),
         "nbdev": ["hrda_nb=hrda_nb._modidx:d"],
     },
-    packages=[*find_packages(include=["hrda_nb", "hrda_nb.*"]), "hrda_nb.data_samples"],
-    package_dir={
-        "hrda_nb.data_samples": "data_samples"
-    },  # the bundled pictures ride in the wheel as hrda_nb/data_samples
+    packages=[
+        *find_packages(include=["hrda_nb", "hrda_nb.*"]),
+        "hrda_nb.data_samples",
+        "hrda_nb.tables",
+    ],
+    package_dir={  # what rides in the wheel: the bundled pictures, the tables of hrda ablate
+        "hrda_nb.data_samples": "data_samples",
+        "hrda_nb.tables": "benchmarks/tables",
+    },
     include_package_data=True,
     zip_safe=False,
 )

@@ -19,7 +19,7 @@ import tyro
 from adapt import HERE, class_means, machine, markdown
 
 from hrda_nb.data.samples import samples_dir
-from hrda_nb.training.recipes import Recipe, find_recipe, recipe_dict
+from hrda_nb.training.recipes import Recipe, find_recipe, recipe_dict, recipe_from_dict
 from hrda_nb.training.trainer import train
 
 variants: dict[str, dict[str, Any]] = {  # name -> what is switched
@@ -84,16 +84,16 @@ def finished(args: Args) -> Iterator[tuple[str, str, Path]]:
     for out in sorted(p.parent for p in args.runs.glob("*/last.safetensors")):
         name, seed = out.name.rsplit("_", 1)
         if name in variants:
-            trained = json.loads((out / "recipe.json").read_text())
-            if trained == recipe_dict(planned(args, name, int(seed))):
+            trained = recipe_from_dict(json.loads((out / "recipe.json").read_text()))
+            if trained == planned(args, name, int(seed)):
                 yield name, seed, out
 
 
 def collect(args: Args, path: Path) -> dict[str, Any]:
     "What is finished in --runs, and what the file knows of the same recipe."
-    base = recipe_dict(find_recipe(args.base))
+    base = find_recipe(args.base)
     known = json.loads(path.read_text()) if path.exists() else {}
-    rows = known["rows"] if known.get("recipe") == base else {}
+    rows = known["rows"] if known and recipe_from_dict(known["recipe"]) == base else {}
     for name, seed, out in finished(args):
         rows.setdefault(name, {})[seed] = result_of(out)
     return dict(
@@ -101,7 +101,7 @@ def collect(args: Args, path: Path) -> dict[str, Any]:
         machine=machine(),
         date=datetime.date.today().isoformat(),
         recipe_name=args.base,
-        recipe=base,
+        recipe=recipe_dict(base),
         rows={v: rows[v] for v in variants if v in rows},
     )
 

@@ -27,6 +27,7 @@ from .data.samples import samples_dir, write_samples
 from .inference.metrics import evaluate
 from .inference.predict import predict_folder
 from .models.weights import export_onnx, import_published, load_checkpoint
+from .training.ablate import device_slots, run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
 from hrda_nb.training.recipes import (
@@ -36,6 +37,7 @@ from hrda_nb.training.recipes import (
     quick,
     recipes,
 )
+from .training.tables import read_table, table_list
 from .training.trainer import open_split, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
@@ -154,6 +156,66 @@ def _read_with_recipe(command: str, args: list[str]) -> Any:  # None: help was a
     else:
         default = Bench(recipe=recipe)
     return tyro.cli(type(default), default=default, args=args[1:], prog=f"hrda {command} {args[0]}")
+
+# %% ../nbs/27_cli.ipynb #ab02
+@dataclass
+class Ablate:
+    """Train a table of ablations row by row: hrda ablate TABLE --seeds 0 1 2; what is finished is
+    kept, so the same command goes on after an interruption. Exit code 1 if a run failed."""
+
+    table: Positional[str] = ""  # one of --list, or a JSON file of your own
+    # show the bundled tables, those of the papers
+    show: Annotated[bool, tyro.conf.arg(name="list")] = False
+    source: Path | None = None  # labelled pictures
+    target: Path | None = None  # unlabelled pictures to adapt to
+    val: Path | None = None  # labelled target pictures, for the scores
+    # a folder with source/train, target/train and target/val; None: the bundled sample
+    data: Path | None = None
+    classes: Path | None = None  # classes.json; None: found beside the data
+    out: Path | None = None  # where runs, table, plot and page go; None: hrda_ablate_TABLE
+    seeds: tuple[int, ...] = (0,)  # each row is trained with each
+    # preset that the rows change; None: what the table says, on the bundled sample demo
+    recipe: str | None = None
+    steps: int | None = None  # of every run; None: as the recipe says
+    jobs: int | None = None  # runs at a time; None: one on each GPU, or a single one
+    device: Device = "auto"  # where to compute; cuda: on all GPUs
+
+    def __call__(self) -> int:
+        if self.show or not self.table:
+            print(table_list().to_string())
+            return 0
+        return _ablate(self)
+
+# %% ../nbs/27_cli.ipynb #ab04
+def _ablated(command: Ablate) -> tuple[Path, Path, Path]:  # source, target, val
+    "The folders that a table learns from."
+    named = dict(source=command.source, target=command.target, val=command.val)
+    if command.data and any(named.values()):
+        raise UserError("give --data, or --source, --target and --val, not both")
+    if missing := [f"--{name}" for name, folder in named.items() if folder is None]:
+        if any(named.values()):
+            raise UserError(f"a table also needs {' and '.join(missing)}")
+        data = command.data or samples_dir()
+        return data / "source/train", data / "target/train", data / "target/val"
+    return command.source, command.target, command.val
+
+
+def _ablate(command: Ablate) -> int:  # exit code
+    "Run a table and print it."
+    c = command
+    table = read_table(c.table)
+    out = c.out or Path(f"hrda_ablate_{table.name}")
+    on_sample = not (c.data or c.source or c.target or c.val)
+    base = c.recipe or ("demo" if on_sample else None)
+    if on_sample and base != table.base:
+        print(f"on the bundled sample: recipe {base} in place of {table.base}")
+    options = dict(base=base, steps=c.steps, classes=c.classes)
+    devices = device_slots(c.device, c.jobs)
+    runs = run_table(table, *_ablated(c), c.seeds, out, devices=devices, **options)
+    print(f"\n{table.title} ({table.source or table.name}): mIoU on val, in percent\n")
+    print(summarise(runs, table).round(1).to_string(na_rep="-"))
+    print(f"\npage: {out / 'table.md'}")
+    return int(len(runs) < len(table.rows) * len(set(c.seeds)))
 
 # %% ../nbs/27_cli.ipynb #c011
 class _Loaded(NamedTuple):
@@ -363,6 +425,7 @@ commands = {
     "demo": Demo,
     "train": Train,
     "bench": Bench,
+    "ablate": Ablate,
     "evaluate": Evaluate,
     "predict": Predict,
     "samples": Samples,

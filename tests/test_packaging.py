@@ -78,12 +78,17 @@ def installed(wheel):
     )
 
 
-def test_wheel_carries_the_library_and_the_samples(wheel):
+def test_wheel_carries_the_library_the_samples_and_the_tables(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {f for f in git_files() if f.startswith("hrda_nb/")}
     samples = {f"hrda_nb/{f}" for f in git_files() if f.startswith("data_samples/")}
-    assert modules and samples
-    assert modules | samples == {n for n in names if not n.startswith("hrda_nb-")}
+    tables = {
+        f"hrda_nb/{f.removeprefix('benchmarks/')}"
+        for f in git_files()
+        if f.startswith("benchmarks/tables/")
+    }
+    assert modules and samples and tables
+    assert modules | samples | tables == {n for n in names if not n.startswith("hrda_nb-")}
     assert {f"hrda_nb/{f}" for f in CHECKPOINTS} <= samples
 
 

@@ -22,28 +22,40 @@ from ..plots import encode, grid_image, panels
 from hrda_nb.training.recipes import (
     Recipe,
     picture_settings,
-    recipe_dict,
     recipe_from_dict,
     source_only,
 )
 from .trainer import train
 
-# %% ../../nbs/25c_compare.ipynb #c006
-VIEW_ORDER = ("context", "detail", "fused")  # from what goes in to what comes out
+# %% ../../nbs/25c_compare.ipynb #c006a
+def is_trained(
+    recipe: Recipe,
+    out: Path,
+) -> bool:
+    "Whether `out` holds this training to its end; `UserError` if it holds another one."
+    written = out / "recipe.json"
+    if written.exists() and recipe_from_dict(json.loads(written.read_text())) != recipe:
+        raise UserError(f"{out}: holds a training with other settings; choose another --out")
+    return (out / "last.safetensors").exists()
 
 
-def _finish(
+def finish(
     recipe: Recipe,
     out: Path,
     folders: tuple[str | Path, str | Path, str | Path],  # source, target, val
     **options,  # of `train`
 ) -> None:
     "Train, go on with a training, or leave a finished one as it is."
-    written = out / "recipe.json"
-    if written.exists() and json.loads(written.read_text()) != recipe_dict(recipe):
-        raise UserError(f"{out}: holds a training with other settings; choose another --out")
-    if not (out / "last.safetensors").exists():
-        train(recipe, *folders, out, resume=(out / "resume").exists(), **options)
+    if is_trained(recipe, out):
+        return
+    resume = (out / "resume").exists()
+    if not resume:  # what ended before its first state is begun anew
+        for name in ("history.csv", "metrics.csv"):
+            (out / name).unlink(missing_ok=True)
+    train(recipe, *folders, out, resume=resume, **options)
+
+# %% ../../nbs/25c_compare.ipynb #c006
+VIEW_ORDER = ("context", "detail", "fused")  # from what goes in to what comes out
 
 
 def _last_scores(out: Path) -> pd.Series:  # view -> mIoU in percent
@@ -64,7 +76,7 @@ def compare(
     out = writable_folder(out)
     rows = {}
     for name, r in (("source_only", source_only(recipe)), ("adapted", recipe)):
-        _finish(r, out / name, (source, target, val), **options)
+        finish(r, out / name, (source, target, val), **options)
         rows[name.replace("_", "-")] = _last_scores(out / name)
     table = pd.DataFrame(rows).T.astype(float)
     write_atomically(out / "table.csv", partial(table.to_csv, float_format="%.2f"))

@@ -32,7 +32,9 @@ class Recipe:
     encoder: str = "mit_b5"  # mit_b0 ... mit_b5, resnet101_v1c, or a timm name
     decoder: str = "daformer"  # HRDA: which decoder both views share
     channels: int = 256  # width of decoder and scale attention
-    attention: str = "classwise"  # HRDA: "classwise" or "single"
+    # HRDA: "classwise", "single", or fixed from 0 (context) to 1 (detail)
+    attention: str | float = "classwise"
+    overlap: bool = True  # HRDA: detail windows overlap by half; False: side by side
     dropout: float = 0.1  # of whole channels before the classifier
     pretrained: bool = True  # encoder starts from its ImageNet weights
     # file with these weights, such as mit_b5.pth; None: fetched by the encoder's name
@@ -71,6 +73,8 @@ class Recipe:
 
     adapt: bool = True  # self-training on the target; False: source only
     source_steps: int = 0  # steps on the source alone before adaptation begins
+    # which classes the feature distance holds: "things", as published, or "all"
+    feature_distance_classes: Literal["things", "all"] = "things"
     # the adaptation step
     self_training: SelfTrainingConfig = field(default_factory=SelfTrainingConfig)
     # which network is evaluated and saved as the result
@@ -112,10 +116,11 @@ def fitted(
     weights = None
     if recipe.class_weight_power:
         weights = tuple(class_weights(frequency, recipe.class_weight_power).tolist())
+    held = {"things": classes.thing_ids, "all": range(classes.num_classes)}
     self_training = replace(
         recipe.self_training,
         num_classes=classes.num_classes,
-        things=tuple(classes.thing_ids),
+        things=tuple(held[recipe.feature_distance_classes]),
         class_weights=weights,
         seed=recipe.seed,
     )

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from ..data.datasets import SegmentationDataset
 from ..data.files import write_atomically
 from ..data.labels import ClassTable, UserError
-from .recipes import Recipe, recipe_dict
+from .recipes import Recipe, recipe_dict, recipe_from_dict
 from ..uda.self_training import TrainingStep
 
 # %% ../../nbs/25a_state.ipynb #c007
@@ -187,9 +187,9 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _check_belongs(state: dict[str, Any], recipe: Recipe, out: Path) -> None:
     "Raise `UserError` for a state of another training."
-    theirs = json.loads(state["recipe"])
+    theirs = recipe_dict(recipe_from_dict(json.loads(state["recipe"])))
     ours = recipe_dict(recipe)
-    changed = [k for k in ours if ours[k] != theirs.get(k) and k not in _MAY_DIFFER]
+    changed = [k for k in ours if ours[k] != theirs[k] and k not in _MAY_DIFFER]
     if changed:
         raise UserError(
             f"{out}: began with another {', '.join(changed)}; "

@@ -210,6 +210,7 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
         r.decoder,
         r.channels,
         r.attention,
+        r.overlap,
         dropout=r.dropout,
         pretrained=r.pretrained and not r.encoder_weights,
     )
