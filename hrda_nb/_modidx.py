@@ -1276,6 +1276,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                          'hrda_nb/uda/feature_distance.py'),
                                               'hrda_nb.uda.feature_distance.FeatureDistance.for_step': ( 'feature_distance.html#featuredistance.for_step',
                                                                                                          'hrda_nb/uda/feature_distance.py'),
+                                              'hrda_nb.uda.feature_distance.FeatureDistance.mask': ( 'feature_distance.html#featuredistance.mask',
+                                                                                                     'hrda_nb/uda/feature_distance.py'),
                                               'hrda_nb.uda.feature_distance.cells_of_part': ( 'feature_distance.html#cells_of_part',
                                                                                               'hrda_nb/uda/feature_distance.py'),
                                               'hrda_nb.uda.feature_distance.feature_distance': ( 'feature_distance.html#feature_distance',

@@ -6,7 +6,7 @@
 __all__ = ['small_label', 'thing_mask', 'feature_distance', 'cells_of_part', 'imagenet_distance', 'FeatureDistance']
 
 # %% ../../nbs/16_feature_distance.ipynb #c003
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -73,14 +73,13 @@ def imagenet_distance(
     min_ratio: float = 0.75,  # r
     num_classes: int = 19,
     ignore_index: int = 255,
-    cells: Callable[[tuple[int, int]], Tensor] | None = None,  # (h,w) -> what to divide by
 ) -> tuple[Tensor, Tensor]:  # distance (scalar) and mask (B,h,w) bool
     "Thing-class feature distance of a batch, without its weight (DAFormer, $L_{FD}$)."
     with torch.no_grad():
         wanted = encoder(view)[-1]
-    size = wanted.shape[-2:]
-    mask = thing_mask(small_label(label, size, min_ratio, num_classes, ignore_index), things)
-    return feature_distance(features, wanted, mask, cells and cells(size)), mask
+    small = small_label(label, wanted.shape[-2:], min_ratio, num_classes, ignore_index)
+    mask = thing_mask(small, things)
+    return feature_distance(features, wanted, mask), mask
 
 # %% ../../nbs/16_feature_distance.ipynb #m2
 class FeatureDistance:
@@ -110,28 +109,33 @@ class FeatureDistance:
 
     def distance(
         self,
-        features: list[Tensor],  # of the student
-        view: Tensor,  # (B,3,h,w) in [0,1], what it saw
+        features: Tensor,  # (B,C,h,w) of the student's last stage
+        view: Tensor,  # (B,3,H,W) in [0,1], what it saw
         seen: StudentPass,
         box: Box | None = None,  # of the crop that it saw; None: all
     ) -> Tensor:  # scalar
         "Without its weight; the mean is over the whole batch, all parts and processes."
+        with torch.no_grad():
+            wanted = self.encoder(view)[-1]
+        size = wanted.shape[-2:]
+        mask = whole = self.mask(seen.label, size, box)
+        if seen.parts > 1:
+            whole = self.mask(seen.all_labels, size, box)
+        return feature_distance(features, wanted, mask, cells_of_part(whole, seen.parts))
+
+    def mask(self, label: Tensor, size: tuple[int, int], box: Box | None) -> Tensor:  # (B,h,w) bool
+        "Cells that show a thing."
         c = self.config
-        classes = c.things, c.thing_ratio, c.num_classes, c.ignore_index
-        label, all_labels = (crop(x, box) if box else x for x in (seen.label, seen.all_labels))
-
-        def cells(size: tuple[int, int]) -> Tensor:
-            small = small_label(all_labels, size, *classes[1:])
-            return cells_of_part(thing_mask(small, c.things), seen.parts)
-
-        return imagenet_distance(features[-1], view, label, self.encoder, *classes, cells)[0]
+        label = label if box is None else crop(label, box)
+        small = small_label(label, size, c.thing_ratio, c.num_classes, c.ignore_index)
+        return thing_mask(small, c.things)
 
     def __call__(self, seen: StudentPass, draws: Any = None) -> dict[str, Tensor]:
         "Of the context, or of context and detail."
         hrda = self.network.is_hrda
         view = context_view(seen.image, self.network.factor) if hrda else seen.image
-        distance = self.distance(seen.output.features, view, seen)
+        distance = self.distance(seen.output.features[-1], view, seen)
         if seen.box and self.config.feature_distance_of == "both":
-            view, features = crop(seen.image, seen.box), seen.output.detail_features
+            view, features = crop(seen.image, seen.box), seen.output.detail_features[-1]
             distance = distance + self.distance(features, view, seen, seen.box)
         return dict(feature_distance=self.config.feature_distance_weight * distance)
