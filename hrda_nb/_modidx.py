@@ -1416,6 +1416,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                             'hrda_nb/uda/self_training.py'),
                                            'hrda_nb.uda.self_training.Averaged.forward': ( 'self_training.html#averaged.forward',
                                                                                            'hrda_nb/uda/self_training.py'),
+                                           'hrda_nb.uda.self_training.Averaged.named_buffers': ( 'self_training.html#averaged.named_buffers',
+                                                                                                 'hrda_nb/uda/self_training.py'),
                                            'hrda_nb.uda.self_training.Mixture': ( 'self_training.html#mixture',
                                                                                   'hrda_nb/uda/self_training.py'),
                                            'hrda_nb.uda.self_training.SelfTraining': ( 'self_training.html#selftraining',

@@ -20,6 +20,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..data.geometry import Box
 from ..data.labels import UserError
 from ..data.transforms import ColorJitter
+from ..models.batch_norm import is_synchronised, synchronise_batch_norm
 from ..models.computing import chosen_precision, forward_precision
 from ..models.crops import random_detail_box
 from hrda_nb.uda.class_mix import (
@@ -189,6 +190,10 @@ class Averaged(nn.Module):
         super().__init__()
         self.network = network
 
+    def named_buffers(self, *args: Any, **kw: Any) -> Iterator:
+        "None: BatchNorm's averages are no business of DDP."
+        return iter(())
+
     def forward(self, loss: Tensor) -> Tensor:
         return loss
 
@@ -198,7 +203,7 @@ class Student(NamedTuple):
 
     network: nn.Module
     forward: nn.Module  # what is called with pictures: the network, or somebody else's wrapper
-    average: nn.Module | None  # takes losses, see `Averaged`; None: nothing to average
+    average: nn.Module | None = None  # takes losses, see `Averaged`; None: nothing to average
 
 
 def as_student(
@@ -207,19 +212,17 @@ def as_student(
 ) -> Student:
     "Find the network in its wrapper, give it the heads of its losses, and keep DDP out of its way."
     inside = getattr(model, "module", model)
+    network = inside.network if isinstance(inside, Averaged) else inside
+    attach_loss_heads(network, config)
+    if any(map(is_synchronised, network.modules())):
+        synchronise_batch_norm(network)  # the heads' too
     if isinstance(inside, Averaged):
-        attach_loss_heads(inside.network, config)
-        return Student(inside.network, inside.network, model)
-    attach_loss_heads(inside, config)
+        return Student(network, network, model)
     if not isinstance(model, DistributedDataParallel):
-        return Student(inside, model, None)
+        return Student(network, model)
     options = dict(device_ids=model.device_ids, process_group=model.process_group)
-    averaged = DistributedDataParallel(Averaged(inside), **options, **DDP_OPTIONS)
-    return Student(inside, inside, averaged)
-
-
-# not every pass needs every parameter; BatchNorm is no business of DDP
-DDP_OPTIONS = dict(find_unused_parameters=True, broadcast_buffers=False)
+    averaged = DistributedDataParallel(Averaged(network), find_unused_parameters=True, **options)
+    return Student(network, network, averaged)
 
 # %% ../../nbs/19_self_training.ipynb #c014
 class TrainingStep:
