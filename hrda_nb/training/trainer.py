@@ -8,6 +8,7 @@ __all__ = ['open_data', 'source_batches', 'target_batches', 'make_model', 'make_
 # %% ../../nbs/25b_trainer.ipynb #c003
 import json
 import math
+import os
 import signal
 import threading
 import time
@@ -16,10 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import accelerate
 import pandas as pd
 import torch
-from accelerate.utils import reduce
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -27,9 +28,11 @@ from ..data.datasets import SegmentationDataset, class_statistics, open_folder
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
 from ..data.layouts import find_splits, split_name
+from ..data.processes import mean_over_processes, this_process, value_of_first
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
+from ..models.batch_norm import shared_averages, synchronise_batch_norm
 from ..models.computing import keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
@@ -51,10 +54,9 @@ from hrda_nb.training.state import (
     read_state,
     restore_state,
     save_state,
-    this_process,
 )
 from ..uda.contrast import attach_loss_heads
-from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep, settled
+from ..uda.self_training import Averaged, SelfTraining, SourceOnly, TrainingStep, settled
 
 # %% ../../nbs/25b_trainer.ipynb #c006
 def pick_device(
@@ -75,20 +77,24 @@ def pick_device(
         raise UserError(
             f"device {name!r} is not available on this machine: choose --device auto or cpu"
         )
-    if kind == "cuda" and this_process().count > 1:
-        return accelerate.PartialState().device
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device(name, int(os.environ["LOCAL_RANK"]))
     return torch.device(name)
 
 
-def _average_gradients(model: nn.Module) -> None:
-    "The mean of the gradients over all processes; nothing to do in a single one."
-    if this_process().count == 1:
-        return
-    params = [p for p in model.parameters() if p.requires_grad]
-    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
-    mean = reduce(torch.cat([g.flatten() for g in grads]), "mean")  # one message for all
-    for p, grad in zip(params, mean.split([p.numel() for p in params])):
-        p.grad = grad.view_as(p)
+def join_processes(
+    device: torch.device,  # of `pick_device`
+    precision: str | None = None,  # of the forward passes; float16 on a GPU scales its gradients
+) -> Accelerator:
+    "Meet the other processes of this training, if a launcher has started any."
+    scales = precision == "float16" and device.type == "cuda"
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return Accelerator(
+        device_placement=False,
+        cpu=launched and device.type == "cpu",
+        mixed_precision="fp16" if scales else "no",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
 
 # %% ../../nbs/25b_trainer.ipynb #c009
 def open_split(
@@ -224,19 +230,20 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
     recipe: Recipe,
-    model: nn.Module,  # the student
+    model: nn.Module,  # the student, or its wrapper
     step: int,  # number of the training step
+    backward: Callable[[Tensor], Any] | None = None,  # takes a loss; None: `loss.backward()`
 ) -> TrainingStep:
     "The method that a step uses; each process draws its own boxes and classes."
     config = recipe.self_training
     config = replace(config, seed=config.seed + this_process().rank)
     if not recipe.adapt or step < recipe.source_steps:
-        return SourceOnly(model, config=config)
-    if not (recipe.pretrained and config.feature_distance_weight):
-        return SelfTraining(model, config=config)
-    device = next(model.parameters()).device
-    imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
-    return SelfTraining(model, imagenet, config)
+        return SourceOnly(model, config=config, backward=backward)
+    imagenet = None
+    if recipe.pretrained and config.feature_distance_weight:
+        device = next(model.parameters()).device
+        imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
+    return SelfTraining(model, imagenet, config, backward)
 
 # %% ../../nbs/25b_trainer.ipynb #c022
 def _load_initial(
@@ -265,8 +272,10 @@ def build_run(
 ) -> Run:
     "Everything that a training needs, ready for its next step."
     keep_memory()
+    accelerator = join_processes(device, recipe.self_training.autocast)
     out = writable_folder(out)
-    frequency = _class_frequency(data.source) if recipe.class_weight_power else None
+    with accelerator.main_process_first():  # classes are counted once
+        frequency = _class_frequency(data.source) if recipe.class_weight_power else None
     r = fitted(_settled(recipe, out) if resume else recipe, data.classes, frequency)
     if not resume and (out / "resume").exists():
         raise UserError(
@@ -276,12 +285,16 @@ def build_run(
     state = read_state(out, r) if resume else None
     model = _first_model(r, data.classes.num_classes, init, resume)
     model.to(device, memory_format=torch.channels_last)
-    r = replace(r, self_training=settled(r.self_training, model))
+    if r.sync_batch_norm and accelerator.num_processes > 1:
+        synchronise_batch_norm(model)
+    r = replace(r, self_training=value_of_first(settled(r.self_training, model)))
     optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
     schedule = make_schedule(optimizer, r.steps, r.warmup, r.constant)
+    student, optimizer = accelerator.prepare(Averaged(model), optimizer)
     torch.manual_seed(r.seed + this_process().rank)  # of dropout, however the network began
-    method = make_step(r, model, max(0, state["step"] - 1) if state else 0)
-    run = Run(r, data, model, optimizer, schedule, method, out, device)
+    step = max(0, state["step"] - 1) if state else 0
+    method = make_step(r, student, step, accelerator.backward)
+    run = Run(r, data, model, optimizer, schedule, method, out, device, accelerator)
     if state:
         restore_state(run, state)
     else:
@@ -329,11 +342,20 @@ def _check_finite(out: Path, row: dict[str, Any]) -> None:
         )
 
 
+def _over_processes(means: dict[str, float], device: torch.device) -> dict[str, float]:
+    "The means of what all processes report."
+    if this_process().count == 1:
+        return means
+    values = torch.tensor(list(means.values()), device=device)
+    return dict(zip(means, mean_over_processes(values).tolist()))
+
+
 def _log_row(run: Run) -> dict[str, Any]:
     "Write a row of `history.csv`: means since the last row."
     phase = "adapt" if run.method.has_teacher else "source"
     further = [name for name in run.means.sums if name not in _COLUMNS]  # of additional losses
-    row = dict(step=run.step, phase=phase, **run.means.take([*_COLUMNS, *further]))
+    means = run.means.take([*_COLUMNS, *further])
+    row = dict(step=run.step, phase=phase, **_over_processes(means, run.device))
     _check_finite(run.out, row)
     if this_process().is_first:
         append_rows(run.out / "history.csv", pd.DataFrame([row]))
@@ -395,18 +417,26 @@ class _StopRequest:
         for number, handler in self.old.items():
             signal.signal(number, handler)
 
+
+def _asked_anywhere(stop: _StopRequest, accelerator: Accelerator) -> bool:
+    "Whether any process was asked to stop: then all stop after the same step."
+    if accelerator.num_processes == 1:
+        return stop.asked
+    if stop.asked:
+        accelerator.set_trigger()
+    return accelerator.check_trigger()
+
 # %% ../../nbs/25b_trainer.ipynb #c024
 def _train_step(
     run: Run,
     source: dict[str, Tensor],  # image (B,3,H,W), label (B,H,W)
     target: dict[str, Tensor] | None,  # image (B,3,H,W), valid (B,H,W)
 ) -> dict[str, Tensor | float]:  # losses, quality, lr and seconds
-    "One step: gradients by the method, averaged over processes, then the optimiser."
+    "One step: gradients by the method, then the optimiser."
     began = time.perf_counter()
     lr = run.optimizer.param_groups[0]["lr"]
     run.optimizer.zero_grad(set_to_none=True)
     losses = run.method(source, target)
-    _average_gradients(run.model)
     run.optimizer.step()
     run.schedule.step()
     run.step += 1
@@ -454,9 +484,9 @@ def train(  # noqa: PLR0913
         return run.step % every == 0 or run.step == r.steps
 
     with _StopRequest() as stop, _progress_bar(run, progress) as bar:
-        while run.step < r.steps and not stop.asked:
+        while run.step < r.steps and not _asked_anywhere(stop, run.accelerator):
             if r.adapt and run.step == r.source_steps:
-                run.method = make_step(r, run.model, run.step)
+                run.method = make_step(r, run.method.model, run.step, run.accelerator.backward)
 
             source_batch = _to_device(next(sources), run.device)
             adapts = run.method.has_teacher
@@ -469,16 +499,20 @@ def train(  # noqa: PLR0913
                 bar.set_postfix_str(_summary(row))
                 if callback and first:
                     callback(row)
-            if due(r.eval_every):
-                _evaluate(run)
-            if due(r.picture_every) and first:
-                _save_pictures(run)
+            if due(r.eval_every) or due(r.picture_every):
+                with shared_averages(run.result):
+                    if due(r.eval_every):
+                        _evaluate(run)
+                    if due(r.picture_every) and first:
+                        _save_pictures(run)
             if run.step % r.save_every == 0:
                 save_state(run)
 
     save_state(run)
     if run.step < r.steps:
         raise KeyboardInterrupt(f"stopped at step {run.step} of {r.steps}; go on with --resume")
-    if first:
-        _save_result(run)
+    with shared_averages(run.result):
+        if first:
+            _save_result(run)
+    run.accelerator.wait_for_everyone()
     return pd.read_csv(run.out / "history.csv")
