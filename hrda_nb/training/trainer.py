@@ -6,13 +6,11 @@
 __all__ = ['open_data', 'source_batches', 'target_batches', 'make_model', 'make_step', 'train']
 
 # %% ../../nbs/25b_trainer.ipynb #c003
-import json
 import math
 import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +36,13 @@ from ..models.encoders import encoder
 from ..models.hrda import build_model
 from ..models.weights import load_checkpoint, load_published, save_checkpoint
 from ..plots import LOSSES, encode, grid_image, panels
+from hrda_nb.training.interruptions import (
+    _next_batch,
+    _StopRequest,
+    _why_stopped,
+    only_training,
+    say,
+)
 from .optimizer import make_optimizer, make_schedule
 from hrda_nb.training.recipes import (
     Recipe,
@@ -45,12 +50,14 @@ from hrda_nb.training.recipes import (
     fitted,
     picture_settings,
     recipe_dict,
-    recipe_from_dict,
 )
 from hrda_nb.training.state import (
     Run,
     TrainingData,
-    append_rows,
+    begin_anew,
+    begun_recipe,
+    check_free,
+    check_same,
     read_state,
     restore_state,
     save_state,
@@ -95,6 +102,24 @@ def join_processes(
         mixed_precision="fp16" if scales else "no",
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
     )
+
+# %% ../../nbs/25b_trainer.ipynb #pr10
+_LOST = ("Connection closed", "Connection reset", "Timed out", "timeout", "NCCL", "ncclRemoteError")
+
+
+@contextmanager
+def others_alive(
+    out: str | Path,  # folder of the training
+) -> Iterator[None]:
+    "Raise `UserError` where another process of this training has ended in the middle of it."
+    try:
+        yield
+    except RuntimeError as e:
+        if this_process().count == 1 or not any(sign in str(e) for sign in _LOST):
+            raise
+        raise UserError(
+            f"{out}: another process of this training has ended; start all again with --resume"
+        ) from e
 
 # %% ../../nbs/25b_trainer.ipynb #c009
 def open_split(
@@ -269,21 +294,18 @@ def build_run(
     init: str | Path | None = None,  # a checkpoint to start from
     resume: bool = False,  # go on with what `out` holds
     device: torch.device,
+    accelerator: Accelerator | None = None,  # of `join_processes`; None: no other processes
 ) -> Run:
     "Everything that a training needs, ready for its next step."
     keep_memory()
-    accelerator = join_processes(device, recipe.self_training.autocast)
+    accelerator = accelerator or join_processes(device)
     out = writable_folder(out)
     with accelerator.main_process_first():  # classes are counted once
         frequency = _class_frequency(data.source) if recipe.class_weight_power else None
-    r = fitted(_settled(recipe, out) if resume else recipe, data.classes, frequency)
-    if not resume and (out / "resume").exists():
-        raise UserError(
-            f"{out}: holds a training already; "
-            "add --resume to go on with it, or choose another --out"
-        )
-    state = read_state(out, r) if resume else None
-    model = _first_model(r, data.classes.num_classes, init, resume)
+    asked = _settled(recipe, out) if resume else recipe
+    r = fitted(asked, data.classes, frequency)
+    state = _read_state(out, asked, r) if resume else check_free(out)
+    model = _first_model(r, data.classes.num_classes, init, resume=bool(state))
     model.to(device, memory_format=torch.channels_last)
     if r.sync_batch_norm and accelerator.num_processes > 1:
         synchronise_batch_norm(model)
@@ -294,12 +316,11 @@ def build_run(
     torch.manual_seed(r.seed + this_process().rank)  # of dropout, however the network began
     step = max(0, state["step"] - 1) if state else 0
     method = make_step(r, student, step, accelerator.backward)
-    run = Run(r, data, model, optimizer, schedule, method, out, device, accelerator)
+    run = Run(r, data, model, optimizer, schedule, method, out, device, accelerator=accelerator)
     if state:
         restore_state(run, state)
     else:
-        text = json.dumps(recipe_dict(_with_precision(recipe, r.self_training.autocast)), indent=1)
-        write_atomically(out / "recipe.json", lambda part: part.write_text(text))
+        begin_anew(run, _with_precision(recipe, r.self_training.autocast))
     return run
 
 # %% ../../nbs/25b_trainer.ipynb #n6d0b01
@@ -310,11 +331,17 @@ def _with_precision(recipe: Recipe, precision: str | None) -> Recipe:
 
 def _settled(recipe: Recipe, out: Path) -> Recipe:
     "A recipe that left its precision to a trial, with what the training in `out` found then."
-    written = out / "recipe.json"
-    if recipe.self_training.autocast != "auto" or not written.exists():
-        return recipe
-    begun = recipe_from_dict(json.loads(written.read_text(encoding="utf-8")))
-    return _with_precision(recipe, begun.self_training.autocast)
+    begun = begun_recipe(out) if recipe.self_training.autocast == "auto" else None
+    return _with_precision(recipe, begun.self_training.autocast) if begun else recipe
+
+
+def _read_state(out: Path, asked: Recipe, recipe: Recipe) -> dict[str, Any] | None:
+    "The state to go on from; None where the same training was interrupted before its first."
+    state = read_state(out, recipe)
+    if state is None:
+        check_same(begun_recipe(out), asked, out)
+        say(f"{out}: no state had been saved yet; begins at step 0")
+    return state
 
 # %% ../../nbs/25b_trainer.ipynb #c022bb
 def _first_model(
@@ -357,8 +384,7 @@ def _log_row(run: Run) -> dict[str, Any]:
     means = run.means.take([*_COLUMNS, *further])
     row = dict(step=run.step, phase=phase, **_over_processes(means, run.device))
     _check_finite(run.out, row)
-    if this_process().is_first:
-        append_rows(run.out / "history.csv", pd.DataFrame([row]))
+    run.history.append(pd.DataFrame([row]))
     return row
 
 # %% ../../nbs/25b_trainer.ipynb #c023b
@@ -368,10 +394,9 @@ def _evaluate(run: Run) -> None:
         return
     settings = picture_settings(run.recipe)
     table = evaluate(run.result, run.data.val, progress=False, **settings)
-    if this_process().is_first:
-        rows = table.reset_index(names="class")
-        rows.insert(0, "step", run.step)
-        append_rows(run.out / "metrics.csv", rows)
+    rows = table.reset_index(names="class")
+    rows.insert(0, "step", run.step)
+    run.metrics.append(rows)
 
 
 def _save_pictures(run: Run, count: int = 2) -> None:
@@ -394,38 +419,6 @@ def _save_result(run: Run) -> None:
     meta = dict(classes=run.data.classes.as_dict(), recipe=recipe_dict(run.recipe), step=run.step)
     save_checkpoint(run.out / "last.safetensors", run.result, meta)
 
-# %% ../../nbs/25b_trainer.ipynb #t020
-class _StopRequest:
-    "Ctrl-C and SIGTERM end the step that is under way, not the process; a second Ctrl-C does."
-
-    def __init__(self):
-        self.asked = False
-        self.old = {}  # signal -> its handler before
-
-    def __enter__(self) -> "_StopRequest":
-        if threading.current_thread() is threading.main_thread():  # signals are caught there only
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.old[number] = signal.signal(number, self._ask)
-        return self
-
-    def _ask(self, *_) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self.old.items():
-            signal.signal(number, handler)
-
-
-def _asked_anywhere(stop: _StopRequest, accelerator: Accelerator) -> bool:
-    "Whether any process was asked to stop: then all stop after the same step."
-    if accelerator.num_processes == 1:
-        return stop.asked
-    if stop.asked:
-        accelerator.set_trigger()
-    return accelerator.check_trigger()
-
 # %% ../../nbs/25b_trainer.ipynb #c024
 def _train_step(
     run: Run,
@@ -443,6 +436,15 @@ def _train_step(
     return {**losses, "lr": lr, "seconds": time.perf_counter() - began}
 
 
+def _asked_anywhere(asked: bool, accelerator: Accelerator) -> bool:
+    "Whether any process was asked to stop: then all stop after the same step."
+    if accelerator.num_processes == 1:
+        return asked
+    if asked:
+        accelerator.set_trigger()
+    return accelerator.check_trigger()
+
+
 def _summary(row: dict[str, Any]) -> str:  # for the progress bar
     kept = ("step", "phase", "quality", "lr", "seconds")
     loss = sum(value for name, value in row.items() if name not in kept)
@@ -456,7 +458,6 @@ def _progress_bar(run: Run, shown: bool) -> tqdm:
     return tqdm(total=steps, initial=run.step, desc=name, unit="step", disable=hidden)
 
 # %% ../../nbs/25b_trainer.ipynb #t024
-# long: the signature is a contract, and the loop is meant to be read in one piece
 def train(  # noqa: PLR0913
     recipe: Recipe | str,  # or the name of a preset
     source: str | Path,  # labelled pictures
@@ -474,23 +475,37 @@ def train(  # noqa: PLR0913
     Raises `UserError` for what the user can mend, `KeyboardInterrupt` after an orderly stop."""
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     data = open_data(recipe, source, target, val, classes)
-    run = build_run(recipe, data, out, init=init, resume=resume, device=pick_device(device))
+    where = pick_device(device)
+    accelerator = join_processes(where, recipe.self_training.autocast)
+    begin = dict(init=init, resume=resume, device=where, accelerator=accelerator)
+    with only_training(out), others_alive(out):
+        return _train(build_run(recipe, data, out, **begin), callback, progress)
+
+# %% ../../nbs/25b_trainer.ipynb #t024b
+# long: the loop is meant to be read in one piece
+def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> pd.DataFrame:
+    "All steps that are left; then the result."
     r = run.recipe
-    sources = source_batches(data, r, run.step)
-    targets = target_batches(data, r, max(0, run.step - r.source_steps)) if r.adapt else None
+    sources = source_batches(run.data, r, run.step)
+    adaptation_step = max(0, run.step - r.source_steps)
+    targets = target_batches(run.data, r, adaptation_step) if r.adapt else None
     first = this_process().is_first
 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
     with _StopRequest() as stop, _progress_bar(run, progress) as bar:
-        while run.step < r.steps and not _asked_anywhere(stop, run.accelerator):
+        while run.step < r.steps:
+            adapts = r.adapt and run.step >= r.source_steps
+            source_batch = _next_batch(stop, sources)
+            target_batch = _next_batch(stop, targets) if adapts else None
+            if _asked_anywhere(stop.asked, run.accelerator):
+                break
+
             if r.adapt and run.step == r.source_steps:
                 run.method = make_step(r, run.method.model, run.step, run.accelerator.backward)
-
-            source_batch = _to_device(next(sources), run.device)
-            adapts = run.method.has_teacher
-            target_batch = _to_device(next(targets), run.device) if adapts else None
+            source_batch = _to_device(source_batch, run.device)
+            target_batch = _to_device(target_batch, run.device) if adapts else None
             run.means.add(_train_step(run, source_batch, target_batch))
             bar.update()
 
@@ -507,12 +522,12 @@ def train(  # noqa: PLR0913
                         _save_pictures(run)
             if run.step % r.save_every == 0:
                 save_state(run)
+        save_state(run)
 
-    save_state(run)
     if run.step < r.steps:
-        raise KeyboardInterrupt(f"stopped at step {run.step} of {r.steps}; go on with --resume")
+        raise _why_stopped(stop, run.step, r.steps)
     with shared_averages(run.result):
         if first:
             _save_result(run)
     run.accelerator.wait_for_everyone()
-    return pd.read_csv(run.out / "history.csv")
+    return run.history.rows()
