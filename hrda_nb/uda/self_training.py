@@ -189,6 +189,7 @@ class Averaged(nn.Module):
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
+        self.unused = nn.Parameter(torch.zeros(()))  # DDP complains where every one is used
 
     def named_buffers(self, *args: Any, **kw: Any) -> Iterator:
         "None: BatchNorm's averages are no business of DDP."
