@@ -313,7 +313,7 @@ def _write_scores(table: pd.DataFrame, out: Path, keep: Path) -> None:
             problem = str(e)
     raise_in_all(problem)
 
-
+# %% ../nbs/27_cli.ipynb #gl607
 def _scores_text(
     table: pd.DataFrame,  # of `evaluate_sets`
     folders: tuple[Path, ...],
@@ -394,7 +394,7 @@ class Samples:
     def __call__(self) -> None:
         print(write_samples(self.out, self.seed, self.count, self.size))
 
-
+# %% ../nbs/27_cli.ipynb #gl608
 @dataclass
 class Prepare:
     """Examine a labelled data set and count its classes, once: trainings find the counts beside the

@@ -279,7 +279,7 @@ def _count_all(
     raise_in_all(problem)
     return sum_over_processes(counts)
 
-
+# %% ../../nbs/20_metrics.ipynb #gl517
 def _count_own(
     model: nn.Module,
     work: _Work,
@@ -335,7 +335,7 @@ def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
 def _plain_name(name: str) -> str:  # "Traffic-Light" -> "trafficlight"
     return "".join(c for c in name.lower() if c.isalnum())
 
-
+# %% ../../nbs/20_metrics.ipynb #gl518
 class Relabelled:
     "A labelled data set with the class indices of another table; `UserError` for unknown classes."
 

@@ -346,7 +346,7 @@ def _known(manifest: Path) -> dict | None:
         return {}
     return known if isinstance(known, dict) else {}
 
-
+# %% ../../nbs/21_predict.ipynb #gl412
 def _begin(
     out: Path,
     made_with: dict[str, Any],  # weights and settings
@@ -382,7 +382,7 @@ def read_ahead(
         while waiting:
             yield waiting.popleft().result()
 
-
+# %% ../../nbs/21_predict.ipynb #gl413
 def _read_or_why_not(file: Path) -> np.ndarray | UserError:
     try:
         return as_rgb(file)
