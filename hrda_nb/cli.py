@@ -17,9 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
-import accelerate
 import pandas as pd
-import torch
 import tyro
 from torch import distributed, nn
 from tyro.conf import Positional
@@ -43,7 +41,7 @@ from hrda_nb.training.recipes import (
     recipes,
 )
 from .training.tables import read_table, table_list
-from .training.trainer import open_split, pick_device, train
+from .training.trainer import join_processes, open_split, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -107,7 +105,8 @@ class Train:
             resume=self.resume,
             device=self.device,
         )
-        print(f"result: {self.out / 'last.safetensors'}")
+        if this_process().is_first:
+            print(f"result: {self.out / 'last.safetensors'}")
 
 # %% ../nbs/27_cli.ipynb #n6d0c01
 @dataclass
@@ -223,15 +222,8 @@ def _ablate(command: Ablate) -> int:  # exit code
     return int(len(runs) < len(table.rows) * len(set(c.seeds)))
 
 # %% ../nbs/27_cli.ipynb #gl601
-def _join_processes(device: str) -> None:
-    "Let the processes that torchrun or accelerate launch started talk to each other."
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not distributed.is_initialized():
-        on_gpu = device in ("auto", "cuda") and torch.cuda.is_available()
-        accelerate.PartialState(cpu=not on_gpu)
-
-
 def _leave_processes() -> None:
-    "The end of what `_join_processes` began."
+    "The end of what `join_processes` began."
     if "WORLD_SIZE" in os.environ and distributed.is_initialized():
         distributed.destroy_process_group()
 
@@ -252,9 +244,10 @@ class _Loaded(NamedTuple):
 
 def _load(checkpoint: Path, device: str) -> _Loaded:
     "A checkpoint on its device, and how it predicts whole pictures."
-    _join_processes(device)
+    place = pick_device(device)
+    join_processes(place)
     model, meta = load_checkpoint(checkpoint)
-    model = model.to(pick_device(device)).eval()
+    model = model.to(place).eval()
     return _Loaded(model, meta, checkpoint_settings(model, meta))
 
 # %% ../nbs/27_cli.ipynb #c011b
