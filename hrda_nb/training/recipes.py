@@ -58,6 +58,10 @@ class Recipe:
     # random zoom of source pictures, lowest and highest factor
     source_scale: tuple[float, float] = (1.0, 1.0)
     source_augment: bool = False  # colour jitter and blur on source pictures too
+    # how often each of several sources is drawn, a number above 0 for each, such as 2 1 1;
+    # None: all pictures alike
+    source_weights: tuple[float, ...] | None = None
+    target_weights: tuple[float, ...] | None = None  # likewise of several targets
 
     # --- rare-class sampling of source pictures
 

@@ -118,6 +118,10 @@ class SelfTrainingConfig:
     mask_ratio: float = 0.7  # r: probability that a block is hidden
     mask_block: int = 64  # b: side of a block in pixels (published: 32 for crops of 512)
     mask_augment: bool = True  # jitter and blur, drawn as for mixing; False: neither
+    # --- few labels
+
+    # Of the loss on labelled target pictures, where a training has some; 0: off.
+    labelled_target_weight: float = 1.0
     # --- computing
 
     one_backward: bool = False  # True: one backward of all losses; needs the memory of all passes
@@ -171,10 +175,38 @@ def settled(
         return config
     return replace(config, autocast=chosen_precision("auto", network, learn=True))
 
+# %% ../../nbs/19_self_training.ipynb #lt02
+class LabelledTarget:
+    "The supervised loss on the target pictures that have labels."
+
+    stage = "target"
+
+    @classmethod
+    def for_step(
+        cls,
+        step: Any,  # `SelfTraining`
+    ) -> "LabelledTarget | None":
+        "Off without a teacher or without a weight."
+        return cls(step) if step.has_teacher and step.config.labelled_target_weight else None
+
+    def __init__(self, step: Any):
+        self.step = step
+
+    def __call__(self, seen: StudentPass, draws: Draws) -> dict[str, Tensor]:
+        "labelled, labelled_detail; nothing where no labelled pictures came with the target."
+        if seen.labelled is None:
+            return {}
+        c = self.step.config
+        check_batches(seen.labelled, None, self.step.network.multiple)
+        image, label = seen.labelled["image"], seen.labelled["label"]
+        weight = label_weights(label, c.class_weights)
+        return self.step.learn("labelled", image, label, weight, draws, c.labelled_target_weight)
+
 # %% ../../nbs/19_self_training.ipynb #m3
 additional_losses["feature_distance"] = FeatureDistance.for_step
 additional_losses["pixel_contrast"] = PixelContrast.for_step
 additional_losses["patch_contrast"] = PatchContrast.for_step
+additional_losses["labelled_target"] = LabelledTarget.for_step
 additional_losses["masked_consistency"] = MaskedConsistency.for_step
 
 # %% ../../nbs/19_self_training.ipynb #c014
@@ -230,7 +262,8 @@ class TrainingStep:
             self.teacher.load_state_dict(state["teacher"])
 
 # %% ../../nbs/19_self_training.ipynb #m5
-STAGES = ("source", "mixed", "masked")  # passes of the student, in the order of their detail boxes
+# passes of the student, in the order of their detail boxes
+STAGES = ("source", "mixed", "masked", "labelled")
 
 
 class StudentStep(TrainingStep):
@@ -454,6 +487,9 @@ class SelfTraining(SourceOnly):
         self, target: dict, pseudo: PseudoLabels, draws: Draws
     ) -> dict[str, Tensor]:
         "What the additional losses ask of the target; they make passes of their own."
-        seen = StudentPass("target", target["image"], pseudo.label, pseudo.weight)
+        labelled = target.get("labelled")
+        seen = StudentPass(
+            "target", target["image"], pseudo.label, pseudo.weight, labelled=labelled
+        )
         losses = self._additional(seen, draws)
         return {name: loss.detach() for name, loss in losses.items()}
