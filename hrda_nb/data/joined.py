@@ -98,15 +98,16 @@ def _check_map(own: ClassTable, onto: ClassTable, chosen: SetMap, where: str | P
         raise UserError(
             f"{where}: the training has no class called {_shorten(missing)}: say what becomes of "
             f"it in {where}/maps.json or with --maps FILE, as in {_example(missing, onto)}, "
-            "or null to ignore it"
+            f"or null to ignore it; the training has {_shorten(onto.names)}"
         )
 
 
 def _example(missing: list[str], onto: ClassTable) -> str:
-    "A map for the class that is most like one of the training's."
-    pairs = [(name, other) for name in missing for other in onto.names]
-    nearest = max(pairs, key=lambda pair: difflib.SequenceMatcher(None, *pair).ratio())
-    return json.dumps(dict([nearest]))
+    "A map for a class that is like one of the training's."
+    close = {name: difflib.get_close_matches(name, onto.names, 1) for name in missing}
+    similar = {name: found[0] for name, found in close.items() if found}
+    name, becomes = next(iter(similar.items()), (missing[0], "CLASS"))
+    return json.dumps({name: becomes})
 
 # %% ../../nbs/03e_joined.ipynb #j021
 _MAPS_FILE = "maps.json"
