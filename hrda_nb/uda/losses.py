@@ -100,8 +100,6 @@ class StudentPass:
     weight: Tensor | None = None  # (B,H,W) in [0,1]; None: 1
     box: Box | None = None  # of the detail crop, in pixels
     output: Output | None = None  # of the student
-    # at "target": few pictures with labels, image (B,3,H,W) and label (B,H,W); None: there are none
-    labelled: dict | None = None
 
 
 class AdditionalLoss(Protocol):

@@ -175,38 +175,10 @@ def settled(
         return config
     return replace(config, autocast=chosen_precision("auto", network, learn=True))
 
-# %% ../../nbs/19_self_training.ipynb #lt02
-class LabelledTarget:
-    "The supervised loss on the target pictures that have labels."
-
-    stage = "target"
-
-    @classmethod
-    def for_step(
-        cls,
-        step: Any,  # `SelfTraining`
-    ) -> "LabelledTarget | None":
-        "Off without a teacher or without a weight."
-        return cls(step) if step.has_teacher and step.config.labelled_target_weight else None
-
-    def __init__(self, step: Any):
-        self.step = step
-
-    def __call__(self, seen: StudentPass, draws: Draws) -> dict[str, Tensor]:
-        "labelled, labelled_detail; nothing where no labelled pictures came with the target."
-        if seen.labelled is None:
-            return {}
-        c = self.step.config
-        check_batches(seen.labelled, None, self.step.network.multiple)
-        image, label = seen.labelled["image"], seen.labelled["label"]
-        weight = label_weights(label, c.class_weights)
-        return self.step.learn("labelled", image, label, weight, draws, c.labelled_target_weight)
-
 # %% ../../nbs/19_self_training.ipynb #m3
 additional_losses["feature_distance"] = FeatureDistance.for_step
 additional_losses["pixel_contrast"] = PixelContrast.for_step
 additional_losses["patch_contrast"] = PatchContrast.for_step
-additional_losses["labelled_target"] = LabelledTarget.for_step
 additional_losses["masked_consistency"] = MaskedConsistency.for_step
 
 # %% ../../nbs/19_self_training.ipynb #c014
@@ -449,7 +421,9 @@ class SelfTraining(SourceOnly):
     def __call__(
         self,
         source: dict,  # image (B,3,H,W) in [0,1], label (B,H,W)
-        target: dict,  # image (B,3,H,W), and perhaps valid (B,H,W): where pseudo-labels count
+        # image (B,3,H,W); perhaps valid (B,H,W): where pseudo-labels count; perhaps labelled: few
+        # target pictures with labels, image (B,3,H,W) and label (B,H,W)
+        target: dict,
         decisions: Decisions | None = None,  # what is not to be drawn; None: everything is drawn
     ) -> dict[str, Tensor]:  # weighted losses by name, and quality
         "The losses of a step (source, source_detail, feature_distance, mixed, mixed_detail)."
@@ -462,6 +436,7 @@ class SelfTraining(SourceOnly):
         self._begin()
         alpha = self.update_teacher()
         losses = self.learn_from_source(source, draws)
+        losses |= self.learn_from_labelled(target.get("labelled"), draws)
         pseudo = label_target(self.teacher, target, self.weighting, self.config, alpha)
         mixture = mix(source, target, pseudo, draws, self.config, self.rng)
         losses |= self.learn_from_mixture(mixture, draws)
@@ -478,6 +453,16 @@ class SelfTraining(SourceOnly):
         teacher_mode(self.teacher, batch_norm)
         return alpha
 
+    def learn_from_labelled(self, labelled: dict | None, draws: Draws) -> dict[str, Tensor]:
+        "Segmentation losses on target pictures with labels; nothing where there are none."
+        factor = self.config.labelled_target_weight
+        if labelled is None or not factor:
+            return {}
+        check_batches(labelled, None, self.network.multiple)
+        label = labelled["label"]
+        weight = label_weights(label, self.config.class_weights)
+        return self.learn("labelled", labelled["image"], label, weight, draws, factor)
+
     def learn_from_mixture(self, mixture: Mixture, draws: Draws) -> dict[str, Tensor]:
         "Segmentation losses, and what else is asked of the mixture (DAFormer, $L_T$)."
         image, label, weight, _ = mixture
@@ -487,9 +472,6 @@ class SelfTraining(SourceOnly):
         self, target: dict, pseudo: PseudoLabels, draws: Draws
     ) -> dict[str, Tensor]:
         "What the additional losses ask of the target; they make passes of their own."
-        labelled = target.get("labelled")
-        seen = StudentPass(
-            "target", target["image"], pseudo.label, pseudo.weight, labelled=labelled
-        )
+        seen = StudentPass("target", target["image"], pseudo.label, pseudo.weight)
         losses = self._additional(seen, draws)
         return {name: loss.detach() for name, loss in losses.items()}
