@@ -24,6 +24,7 @@ from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
 from .data.joined import doctor_sets, open_split
 from .data.labels import ClassTable, UserError
+from .data.processes import this_process
 from .data.samples import samples_dir, write_samples
 from .inference.metrics import evaluate
 from .inference.predict import predict_folder
@@ -111,7 +112,8 @@ class Train:
             maps=self.maps,
             target_labels=self.target_labels,
         )
-        print(f"result: {self.out / 'last.safetensors'}")
+        if this_process().is_first:
+            print(f"result: {self.out / 'last.safetensors'}")
 
 # %% ../nbs/27_cli.ipynb #n6d0c01
 @dataclass
