@@ -49,6 +49,7 @@ class Written:
 Fraction = Annotated[float, Between(0, 1)]
 Positive = Annotated[float, Between(0, above=True)]
 NotNegative = Annotated[float, Between(0)]
+Temperature = Annotated[float, Between(1e-6)]  # what is divided by less overflows
 Count = Annotated[int, Between(1, 10**9)]
 Whole = Annotated[int, Between(0, 10**9)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
