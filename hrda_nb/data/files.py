@@ -131,7 +131,9 @@ _UNREADABLE = (
 def upright_rgb(
     image: Image.Image,  # changed in place where EXIF says how to turn it
 ) -> Image.Image:
-    "A picture as 8-bit RGB, turned as its EXIF note says."
+    "A picture as 8-bit RGB, turned as its EXIF note says; `UserError` for fractions, as TIFF has."
+    if image.mode == "F":
+        raise UserError("it holds fractions, not 8 or 16 bits a channel")
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))

@@ -173,6 +173,8 @@ def check_batches(
     label = tuple(source["label"].shape)
     if label != (image[0], *image[2:]):
         raise UserError(f"source label {label} does not fit pictures {image}: crop both alike")
+    if source["label"].is_floating_point():
+        raise UserError(f"a label holds class indices, whole numbers, not {source['label'].dtype}")
     if any(side % multiple for side in image[2:]):
         raise UserError(
             f"training crop {image[2:]} must divide by {multiple}: choose another crop size"
