@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.util import find_spec
@@ -24,9 +25,15 @@ from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
 from .data.labels import ClassTable, UserError
 from .data.samples import samples_dir, write_samples
+from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate
 from .inference.predict import predict_folder
-from .models.weights import export_onnx, import_published, load_checkpoint
+from hrda_nb.models.weights import (
+    check_classes,
+    export_onnx,
+    import_published,
+    load_checkpoint,
+)
 from .training.ablate import device_slots, run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
@@ -38,7 +45,7 @@ from hrda_nb.training.recipes import (
     recipes,
 )
 from .training.tables import read_table, table_list
-from .training.trainer import open_split, pick_device, train
+from .training.trainer import check_start, open_split, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -53,7 +60,7 @@ class Demo:
     out: Path | None = None
     quick: bool = False  # a much shorter run: shows that everything works, not how well
     device: Device = "auto"  # where to compute
-    seed: int = 0  # of everything that is drawn
+    seed: Seed = 0  # of everything that is drawn
 
     def __call__(self) -> None:
         recipe = replace(recipes["demo"], seed=self.seed)
@@ -110,18 +117,17 @@ class Bench:
     """Time a recipe: hrda bench RECIPE; its training step by phases, a whole picture, memory, and
     which part of the machine's rate they reach. Random pictures; no data are needed."""
 
-    picture: tuple[int, int] = (512, 1024)  # height and width of a whole picture in pixels
+    picture: Size = (512, 1024)  # height and width of a whole picture in pixels
     precision: Precision = "float32"  # of whole pictures; a step's is --self-training.autocast
     yardstick: bool = False  # also time transformers' SegFormer-B0, and print ratios to it
-    repeats: int = 5  # the median of so many turns
+    repeats: Annotated[int, Between(1, 1000)] = 5  # the median of so many turns
     memory: bool = True  # peak memory of a step, in a process of its own
     device: Device = "auto"  # where to compute
     out: Path | None = None  # also write bench.json and bench.md into this folder
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
     def __call__(self) -> None:
-        if self.repeats < 1:
-            raise UserError(f"repeats {self.repeats}: give at least 1")
+        check_start(self.recipe, BenchSettings.classes)
         device = pick_device(self.device)
         how = {
             f.name: getattr(self, f.name) for f in fields(BenchSettings) if hasattr(self, f.name)
@@ -173,11 +179,13 @@ class Ablate:
     data: Path | None = None
     classes: Path | None = None  # classes.json; None: found beside the data
     out: Path | None = None  # where runs, table, plot and page go; None: hrda_ablate_TABLE
-    seeds: tuple[int, ...] = (0,)  # each row is trained with each
+    seeds: tuple[Seed, ...] = (0,)  # each row is trained with each
     # preset that the rows change; None: what the table says, on the bundled sample demo
-    recipe: str | None = None
-    steps: int | None = None  # of every run; None: as the recipe says
-    jobs: int | None = None  # runs at a time; None: one on each GPU, or a single one
+    recipe: Name | None = None
+    steps: Count | None = None  # of every run; None: as the recipe says
+    jobs: Annotated[int, Between(1, 256)] | None = (
+        None  # runs at a time; None: one on each GPU, or a single one
+    )
     device: Device = "auto"  # where to compute; cuda: on all GPUs
 
     def __call__(self) -> int:
@@ -230,7 +238,20 @@ def _load(checkpoint: Path, device: str) -> _Loaded:
     "A checkpoint on its device, and how it predicts whole pictures."
     model, meta = load_checkpoint(checkpoint)
     model = model.to(pick_device(device)).eval()
-    return _Loaded(model, meta, checkpoint_settings(model, meta))
+    try:
+        settings = checkpoint_settings(model, meta)
+    except UserError as e:
+        raise UserError(f"{checkpoint}: {e}") from None
+    return _Loaded(model, meta, settings)
+
+
+def _class_table(meta: dict, checkpoint: Path) -> ClassTable:
+    "What a checkpoint calls its classes."
+    if not meta.get("classes"):
+        raise UserError(
+            f"{checkpoint}: holds no class table, so its pictures would have no colours"
+        )
+    return ClassTable.from_dict(meta["classes"], str(checkpoint))
 
 # %% ../nbs/27_cli.ipynb #c011b
 @dataclass
@@ -247,8 +268,9 @@ class Evaluate:
     out: Path | None = None  # also write the table to this CSV file
 
     def __call__(self) -> None:
-        model, _, settings = _load(self.checkpoint, self.device)
+        model, meta, settings = _load(self.checkpoint, self.device)
         dataset = open_split(self.data, "val", self.classes, labelled=True)
+        check_classes(meta, dataset.classes, self.checkpoint, self.data)
         table = evaluate(model, dataset, flip=self.flip, precision=self.precision, **settings)
         if self.out:
             write_atomically(self.out, partial(table.to_csv, float_format="%.2f"))
@@ -276,7 +298,7 @@ class Predict:
             model,
             list(self.pictures),
             self.out,
-            ClassTable.from_dict(meta["classes"]),
+            _class_table(meta, self.checkpoint),
             [view.strip() for view in self.views.split(",")],
             self.ids,
             flip=self.flip,
@@ -292,9 +314,9 @@ class Samples:
 
     out: Path  # folder to write to
     # training pictures of each domain, a quarter as many for validation; None: as bundled
-    count: int | None = None
-    seed: int = 0  # which city; 0 is the bundled one
-    size: tuple[int, int] = (512, 1024)  # height and width in pixels
+    count: Count | None = None
+    seed: Seed = 0  # which city; 0 is the bundled one
+    size: Size = (512, 1024)  # height and width in pixels
 
     def __call__(self) -> None:
         print(write_samples(self.out, self.seed, self.count, self.size))
@@ -352,7 +374,7 @@ class Export:
 
     checkpoint: Positional[Path]  # a .safetensors file that a training left
     out: Path  # an .onnx file
-    size: tuple[int, int] = (512, 1024)  # height and width of the pictures in pixels
+    size: Size = (512, 1024)  # height and width of the pictures in pixels
 
     def __call__(self) -> None:
         print(export_onnx(_load(self.checkpoint, "cpu").model, self.out, self.size))
@@ -364,7 +386,7 @@ class Lab:
 
     # the pages for a projector instead, without code; they need no internet
     classroom: bool = False
-    port: int = 8888  # where the server listens
+    port: Annotated[int, Between(1, 65535)] = 8888  # where the server listens
     # 0.0.0.0: other machines may come too; to the classroom pages without a password
     ip: str = "localhost"
     browser: bool = True  # open a browser
@@ -454,11 +476,20 @@ def read(
 CLOSED_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 
+def _flag(path: Sequence[str]) -> str:
+    "What the command line calls a setting; those of a recipe stand alone."
+    path = path[1:] if path[0] == "recipe" and len(path) > 1 else path
+    return "--" + ".".join(path).replace("_", "-")
+
+
 def _run(args: list[str]) -> int:  # exit code
     "Read and run a command; a user's mistake is one line on stderr."
     try:
         command = read(args)
-        return (command and command()) or 0
+        if command is None:
+            return 0
+        check_settings(command, _flag)
+        return command() or 0
     except UserError as e:
         print(f"hrda: {e}", file=sys.stderr)
         return 2

@@ -369,7 +369,7 @@ def checkpoint_settings(
     known = meta.get("recipe", {})
     if not known:
         return {}
-    if "imported_from" not in known:
+    if not isinstance(known, dict) or "imported_from" not in known:
         return picture_settings(recipe_from_dict(known))
     if not model.is_hrda:
         return picture_settings(_daformer)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import accelerate
+import numpy as np
 import pandas as pd
 import torch
 from accelerate.utils import reduce
@@ -25,15 +26,21 @@ from tqdm.auto import tqdm
 
 from ..data.datasets import SegmentationDataset, class_statistics, open_folder
 from ..data.files import writable_folder, write_atomically
-from ..data.labels import UserError
+from ..data.labels import ClassTable, UserError
 from ..data.layouts import find_splits, split_name
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
+from ..data.settings import check_settings
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
 from ..models.computing import keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
-from ..models.weights import load_checkpoint, load_published, save_checkpoint
+from hrda_nb.models.weights import (
+    check_classes,
+    load_checkpoint,
+    load_published,
+    save_checkpoint,
+)
 from ..plots import LOSSES, encode, grid_image, panels
 from .optimizer import make_optimizer, make_schedule
 from hrda_nb.training.recipes import (
@@ -54,7 +61,15 @@ from hrda_nb.training.state import (
     this_process,
 )
 from ..uda.contrast import attach_loss_heads
-from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep, settled
+from hrda_nb.uda.self_training import (
+    SelfTraining,
+    SourceOnly,
+    TrainingStep,
+    check_batches,
+    draw_detail_box,
+    enough_values,
+    settled,
+)
 
 # %% ../../nbs/25b_trainer.ipynb #c006
 def pick_device(
@@ -238,19 +253,37 @@ def make_step(
     imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
     return SelfTraining(model, imagenet, config)
 
+# %% ../../nbs/25b_trainer.ipynb #st02
+def check_start(recipe: Recipe, num_classes: int) -> None:
+    "Raise `UserError` for settings that are impossible, alone, together or with the network."
+    check_settings(recipe)
+    r = recipe
+    try:
+        with torch.device("meta"):
+            model = make_model(replace(r, pretrained=False), num_classes).train()
+            images = torch.rand(r.batch_size * this_process().count, 3, *r.context_size)
+            check_batches(dict(image=images, label=images[:, 0].long()), None, model.multiple)
+            box = draw_detail_box(model, r.context_size, r.self_training, np.random.default_rng(0))
+            with torch.no_grad(), enough_values(model, images):
+                model(images, detail_box=box)
+    except (NotImplementedError, RuntimeError):
+        return  # a part that needs real numbers; its first step will tell
+
 # %% ../../nbs/25b_trainer.ipynb #c022
 def _load_initial(
     model: nn.Module,  # filled
     checkpoint: str | Path,  # of the same network
+    classes: ClassTable,  # of the data
 ) -> None:
-    "Copy the weights of a checkpoint. Raises `UserError` if it is of another network."
-    other, _ = load_checkpoint(checkpoint)
+    "Copy the weights of a checkpoint. Raises `UserError` if it is of another network or classes."
+    other, meta = load_checkpoint(checkpoint)
     if other.config != model.config:
         differ = [k for k in model.config if model.config[k] != other.config.get(k)]
         raise UserError(
             f"{checkpoint}: is another network, it differs in {', '.join(differ)}; "
             "choose the recipe it was made with"
         )
+    check_classes(meta, classes, checkpoint, "the source")
     model.load_state_dict(other.state_dict())
 
 # %% ../../nbs/25b_trainer.ipynb #c022b
@@ -264,6 +297,7 @@ def build_run(
     device: torch.device,
 ) -> Run:
     "Everything that a training needs, ready for its next step."
+    check_start(recipe, data.classes.num_classes)
     keep_memory()
     out = writable_folder(out)
     frequency = _class_frequency(data.source) if recipe.class_weight_power else None
@@ -274,7 +308,7 @@ def build_run(
             "add --resume to go on with it, or choose another --out"
         )
     state = read_state(out, r) if resume else None
-    model = _first_model(r, data.classes.num_classes, init, resume)
+    model = _first_model(r, data.classes, init, resume)
     model.to(device, memory_format=torch.channels_last)
     r = replace(r, self_training=settled(r.self_training, model))
     optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
@@ -305,13 +339,14 @@ def _settled(recipe: Recipe, out: Path) -> Recipe:
 
 # %% ../../nbs/25b_trainer.ipynb #c022bb
 def _first_model(
-    recipe: Recipe, num_classes: int, init: str | Path | None, resume: bool
+    recipe: Recipe, classes: ClassTable, init: str | Path | None, resume: bool
 ) -> nn.Module:
     "The network before the first step; ImageNet weights only where nothing replaces them."
     torch.manual_seed(recipe.seed)
-    model = make_model(replace(recipe, pretrained=False) if resume or init else recipe, num_classes)
+    first = replace(recipe, pretrained=False) if resume or init else recipe
+    model = make_model(first, classes.num_classes)
     if init:
-        _load_initial(model, init)
+        _load_initial(model, init, classes)
     return attach_loss_heads(model, recipe.self_training)
 
 # %% ../../nbs/25b_trainer.ipynb #c023
