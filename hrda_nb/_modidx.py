@@ -274,6 +274,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                      'hrda_nb.data.doctor.prepare': ('doctor.html#prepare', 'hrda_nb/data/doctor.py')},
             'hrda_nb.data.files': { 'hrda_nb.data.files.PngColour': ('files.html#pngcolour', 'hrda_nb/data/files.py'),
                                     'hrda_nb.data.files._first_channel': ('files.html#_first_channel', 'hrda_nb/data/files.py'),
+                                    'hrda_nb.data.files._label_hint': ('files.html#_label_hint', 'hrda_nb/data/files.py'),
                                     'hrda_nb.data.files._remove_abandoned_parts': ( 'files.html#_remove_abandoned_parts',
                                                                                     'hrda_nb/data/files.py'),
                                     'hrda_nb.data.files._sync_folder': ('files.html#_sync_folder', 'hrda_nb/data/files.py'),

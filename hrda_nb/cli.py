@@ -491,7 +491,7 @@ def _run(args: list[str]) -> int:  # exit code
         check_settings(command, _flag)
         return command() or 0
     except UserError as e:
-        print(f"hrda: {e}", file=sys.stderr)
+        print(f"hrda: {e.args[0]}", file=sys.stderr)  # without a table of tensors
         return 2
     except KeyboardInterrupt as e:
         print(f"hrda: {e or 'stopped'}", file=sys.stderr)

@@ -608,8 +608,6 @@ def _rebuild(config: dict, source: str) -> nn.Module:
     "The network that a checkpoint says it belongs to, with random weights."
     try:
         return build_model(**config | dict(pretrained=False))
-    except UserError as e:
-        raise UserError(f"{source}: {e}") from None
     except Exception as e:
         reason = _one_line(e)
         raise UserError(
@@ -634,6 +632,8 @@ def _check_header(config: dict, found: Checkpoint) -> None:
     try:
         with torch.device("meta"):
             model = build_model(**config | dict(pretrained=False))
+    except UserError as e:
+        raise UserError(f"{found.source}: {e}") from None
     except Exception:
         return  # `_rebuild` says what is wrong
     _check_fits(model, found)

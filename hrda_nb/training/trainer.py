@@ -61,6 +61,7 @@ from hrda_nb.training.state import (
     this_process,
 )
 from ..uda.contrast import attach_loss_heads
+from ..uda.pseudo_labels import weightings
 from hrda_nb.uda.self_training import (
     SelfTraining,
     SourceOnly,
@@ -258,6 +259,7 @@ def check_start(recipe: Recipe, num_classes: int) -> None:
     "Raise `UserError` for settings that are impossible, alone, together or with the network."
     check_settings(recipe)
     r = recipe
+    weightings[r.self_training.quality_of]  # a name that nobody registered
     try:
         with torch.device("meta"):
             model = make_model(replace(r, pretrained=False), num_classes).train()
