@@ -1088,6 +1088,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                           'hrda_nb.training.recipes.picture_settings': ( 'recipes.html#picture_settings',
                                                                                          'hrda_nb/training/recipes.py'),
                                           'hrda_nb.training.recipes.quick': ('recipes.html#quick', 'hrda_nb/training/recipes.py'),
+                                          'hrda_nb.training.recipes.read_recipe': ( 'recipes.html#read_recipe',
+                                                                                    'hrda_nb/training/recipes.py'),
                                           'hrda_nb.training.recipes.recipe_dict': ( 'recipes.html#recipe_dict',
                                                                                     'hrda_nb/training/recipes.py'),
                                           'hrda_nb.training.recipes.recipe_from_dict': ( 'recipes.html#recipe_from_dict',

@@ -293,6 +293,8 @@ class Predict:
     precision: Precision = "float32"  # bfloat16 is faster on some processors; auto: tries
 
     def __call__(self) -> None:
+        if not self.pictures:
+            raise UserError("name the pictures to predict, or folders of them")
         model, meta, settings = _load(self.checkpoint, self.device)
         written = predict_folder(
             model,

@@ -12,10 +12,12 @@ import difflib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from torch import Tensor, nn
 
+from ..data.files import error_reason
 from ..data.labels import ClassTable, UserError
 from hrda_nb.data.settings import (
     Between,
@@ -29,6 +31,7 @@ from hrda_nb.data.settings import (
     Size,
     Temperature,
     Whole,
+    Window,
     Zoom,
     check_settings,
 )
@@ -114,8 +117,8 @@ class Recipe:
     # --- evaluation and bookkeeping
 
     # context window in evaluation; None: pictures as a whole
-    window: Size | None = (1024, 1024)
-    stride: Size | None = (512, 512)  # step of the windows; None: half a window
+    window: Window | None = (1024, 1024)
+    stride: Window | None = (512, 512)  # step of the windows; None: half a window
     log_every: Count = 50  # steps between rows of history.csv
     eval_every: Count = 4000  # steps between evaluations, where there are val labels
     picture_every: Count = 1000  # steps between pictures of the target
@@ -214,6 +217,16 @@ def recipe_from_dict(settings: dict[str, Any]) -> Recipe:
     recipe = Recipe(**outer, self_training=SelfTrainingConfig(**inner))
     check_settings(recipe)
     return recipe
+
+# %% ../../nbs/23_recipes.ipynb #c010b
+def read_recipe(
+    path: Path,  # recipe.json of a training
+) -> Recipe:
+    "The recipe in a file; `UserError` names the file."
+    try:
+        return recipe_from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as e:  # a `UserError` is a ValueError too
+        raise UserError(f"{path}: holds no recipe ({error_reason(e)})") from None
 
 # %% ../../nbs/23_recipes.ipynb #c013
 _hrda = Recipe()

@@ -48,8 +48,8 @@ from hrda_nb.training.recipes import (
     find_recipe,
     fitted,
     picture_settings,
+    read_recipe,
     recipe_dict,
-    recipe_from_dict,
 )
 from hrda_nb.training.state import (
     Run,
@@ -193,6 +193,8 @@ def target_batches(
 def _class_frequency(source: SegmentationDataset) -> Tensor:  # (K,) sums to 1
     "Share of each class in the source labels."
     pixels = class_statistics(source).to_numpy().sum(0)
+    if not pixels.sum():
+        raise UserError(f"{source.root}: the labels hold no class at all, only ignored pixels")
     counts = torch.as_tensor(pixels, dtype=torch.float64)
     return (counts / counts.sum()).float()
 
@@ -336,8 +338,7 @@ def _settled(recipe: Recipe, out: Path) -> Recipe:
     written = out / "recipe.json"
     if recipe.self_training.autocast != "auto" or not written.exists():
         return recipe
-    begun = recipe_from_dict(json.loads(written.read_text(encoding="utf-8")))
-    return _with_precision(recipe, begun.self_training.autocast)
+    return _with_precision(recipe, read_recipe(written).self_training.autocast)
 
 # %% ../../nbs/25b_trainer.ipynb #c022bb
 def _first_model(
