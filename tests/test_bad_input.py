@@ -37,6 +37,7 @@ STEP_FLAGS = "--context-size 64 64 --steps 2 --source-steps 1 --rare-class-min-p
 FLAGS = f"{NETWORK_FLAGS} {STEP_FLAGS} --device cpu".split()
 TABLE = ClassTable(cityscapes.names, cityscapes.palette, cityscapes.things)
 OTHER_ORDER = ClassTable(cityscapes.names[::-1], cityscapes.palette, cityscapes.things)
+NESTED = "[" * 100_000 + "]" * 100_000
 OTHER_NAMES = ClassTable(("street", *cityscapes.names[1:]), cityscapes.palette)
 
 
@@ -124,7 +125,7 @@ def refused_training(refused, home):
         ("--source-size 0 0", "--source-size (0, 0): choose 2 values"),
         ("--source-steps 3", "--source-steps 3: choose at most steps, 2"),
         ("--attention 2", "--attention 2.0: choose one of classwise, single or a number from 0"),
-        ("--window 1 1", "--window (1, 1): choose 2 values, each a whole number from 32"),
+        ("--window 1 1", "--window (1, 1): choose 2 values, each a whole number from 8 to"),
         ("--window 32 32 --stride 33 32", "--stride (33, 32): choose at most window, (32, 32)"),
         ("--self-training.alpha 2", "--self-training.alpha 2.0: choose a number from 0 to 1"),
         ("--self-training.contrast-temperature 0", "choose a number of at least 1e-06"),
@@ -177,13 +178,36 @@ def test_numbers_of_the_other_commands(refused, command, words):
     assert words in refused(*command.split())
 
 
+@pytest.mark.parametrize(
+    "row, words",
+    [
+        ('{"lr": NaN}', "lr nan: choose a number above 0"),
+        ('{"steps": 0}', "steps 0: choose a whole number from 1"),
+        ('{"source_steps": 10000}', "source_steps 10000: choose at most steps"),
+        ('{"self_training.alpha": 2}', "self_training.alpha 2: choose a number from 0 to 1"),
+    ],
+)
+def test_a_row_of_a_table(refused, home, row, words):
+    file = home / "own.json"
+    begin = '{"title": "t", "base": "demo", "rows": [{"name": "a", "set": '
+    file.write_text(begin + row + "}]}")
+    said = refused("ablate", file, "--out", "out")
+    assert words in said and "row 'a'" in said
+
+
+def test_files_nested_too_deeply(refused, home):
+    (home / "deep.json").write_text(NESTED)
+    assert "deep.json: is not a table" in refused("ablate", home / "deep.json")
+
+
+def test_nothing_to_predict(refused, checkpoint):
+    assert "name the pictures" in refused("predict", checkpoint, "--out", "out")
+
+
 @pytest.mark.parametrize("size", ["-5 5", "0 0", "64 100000"])
 def test_a_size_to_export(refused, checkpoint, size):
     said = refused("export", checkpoint, "--out", "net.onnx", "--size", *size.split())
     assert "--size" in said and "choose 2 values, each a whole number from 1 to 16384" in said
-
-
-NESTED = "[" * 100_000 + "]" * 100_000
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ Whole = Annotated[int, Between(0, 10**9)]
 Seed = Annotated[int, Between(0, 2**32 - 1)]
 Side = Annotated[int, Between(1, 16384)]  # of a picture, in pixels
 Size = tuple[Side, Side]  # height and width
-Window = tuple[Annotated[int, Between(32, 16384)], Annotated[int, Between(32, 16384)]]
+Window = tuple[Annotated[int, Between(8, 16384)], Annotated[int, Between(8, 16384)]]
 Zoom = Annotated[float, Between(0.01, 10)]
 Name = Annotated[str, Written()]
 
