@@ -61,6 +61,8 @@ class Recipe:
     encoder_weights: Name | None = None
     # share of a new batch in BatchNorm's running averages, which evaluation uses
     norm_momentum: Fraction = 0.1
+    # several processes: BatchNorm over the whole batch; False: each over its own pictures
+    sync_batch_norm: bool = True
 
     # --- pictures, (height, width) in pixels
 
@@ -138,6 +140,11 @@ class Recipe:
             yield Conflict("detail_size", f"choose at most context_size, {(height, width)}")
         if self.window and self.stride and not _inside(self.stride, self.window):
             yield Conflict("stride", f"choose at most window, {self.window}; more leaves gaps")
+        if self.batch_size % self.self_training.accumulate:
+            advice = (
+                f"choose a multiple of self_training.accumulate, {self.self_training.accumulate}"
+            )
+            yield Conflict("batch_size", advice)
         if self.adapt and ignored >= height:
             advice = f"ignore_top and ignore_bottom leave none of its {height} rows; choose more"
             yield Conflict("context_size", advice)
