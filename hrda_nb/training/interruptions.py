@@ -33,7 +33,14 @@ _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows has only the first two
 _AGAIN = 1.0  # seconds after which a second Ctrl-C is no echo of the first
 
 
-class _StopRequest:
+def _set_aside_torch() -> None:
+    "Let no handler of torch raise an error in the middle of a step; `next_batch` sees it too."
+    handler = signal.getsignal(signal.SIGCHLD)
+    if getattr(handler, "__module__", "").startswith("torch."):
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+
+
+class StopRequest:
     "Signals that ask for an end are noted, not obeyed at once; a second Ctrl-C is."
 
     def __init__(self):
@@ -42,12 +49,12 @@ class _StopRequest:
         self.since = 0.0  # when the first signal came
         self.old: dict[int, Any] = {}  # signal -> its handler before
 
-    def __enter__(self) -> "_StopRequest":
+    def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():  # signals are caught there only
             known = [getattr(signal, name) for name in _SIGNALS if hasattr(signal, name)]
             self.old = {number: signal.signal(number, self._ask) for number in known}
-            if hasattr(signal, "SIGCHLD"):  # see `next`
-                self.old[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            if hasattr(signal, "SIGCHLD"):
+                _set_aside_torch()
         return self
 
     def _ask(self, number: int, *_) -> None:
@@ -59,11 +66,11 @@ class _StopRequest:
 
     def __exit__(self, *_) -> None:
         for number, handler in self.old.items():
-            signal.signal(number, handler or signal.SIG_DFL)
+            signal.signal(number, handler)
 
 # %% ../../nbs/24b_interruptions.ipynb #in11
-def _next_batch(
-    stop: _StopRequest,  # asked to stop where there is no batch
+def next_batch(
+    stop: StopRequest,  # asked to stop where there is no batch
     batches: Iterator[dict],
 ) -> dict | None:
     "The next batch; a stop is asked for, and why is noted, where it cannot be loaded."
@@ -75,8 +82,8 @@ def _next_batch(
         return None
 
 
-def _why_stopped(
-    stop: _StopRequest,
+def why_stopped(
+    stop: StopRequest,
     step: int,  # steps done and saved
     steps: int,  # of the whole training
 ) -> BaseException:

@@ -34,12 +34,12 @@ from ..models.hrda import build_model
 from ..models.weights import load_checkpoint, load_published, save_checkpoint
 from ..plots import LOSSES, encode, grid_image, panels
 from hrda_nb.training.interruptions import (
-    _next_batch,
-    _StopRequest,
-    _why_stopped,
+    StopRequest,
     any_process,
+    next_batch,
     only_training,
     say,
+    why_stopped,
 )
 from .optimizer import make_optimizer, make_schedule
 from hrda_nb.training.recipes import (
@@ -444,11 +444,11 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
-    with _StopRequest() as stop, _progress_bar(run, progress) as bar:
+    with StopRequest() as stop, _progress_bar(run, progress) as bar:
         while run.step < r.steps:
             adapts = r.adapt and run.step >= r.source_steps
-            source_batch = _next_batch(stop, sources)
-            target_batch = _next_batch(stop, targets) if adapts else None
+            source_batch = next_batch(stop, sources)
+            target_batch = next_batch(stop, targets) if adapts else None
             if any_process(stop.asked):
                 break
 
@@ -473,7 +473,7 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
         save_state(run)
 
     if run.step < r.steps:
-        raise _why_stopped(stop, run.step, r.steps)
+        raise why_stopped(stop, run.step, r.steps)
     if first:
         _save_result(run)
     return run.history.rows()
