@@ -239,6 +239,20 @@ class TargetStream(_Stream):
         box = random_box(sample["image"].shape[-2:], self.crop_size, rng)
         return _finished(sample, box, self.crop_size, rng.random() < self.flip)
 
+# %% ../../nbs/04_rare_class_sampling.ipynb #c036b
+def _prepare_loading(worker: int) -> None:
+    "Leave signals to a group, Ctrl-C or a time limit, to the main process; end when it has."
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    "However the main process ends, with SIGKILL as well."
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
 # %% ../../nbs/04_rare_class_sampling.ipynb #c037
 @dataclass(frozen=True)
 class _Steps:
@@ -253,20 +267,6 @@ class _Steps:
         for step in itertools.count(self.start):
             first = (step * self.world + self.rank) * self.batch_size
             yield list(range(first, first + self.batch_size))
-
-
-def _prepare_loading(worker: int) -> None:
-    "Leave signals to a group, Ctrl-C or a time limit, to the main process; end when it has."
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    "However the main process ends, with SIGKILL as well."
-    multiprocessing.parent_process().join()
-    os._exit(1)
 
 
 def batches(
