@@ -23,6 +23,7 @@ from tyro.conf import Positional
 from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
 from .data.labels import ClassTable, UserError
+from .data.processes import this_process
 from .data.samples import samples_dir, write_samples
 from .inference.metrics import evaluate
 from .inference.predict import predict_folder
@@ -102,7 +103,8 @@ class Train:
             resume=self.resume,
             device=self.device,
         )
-        print(f"result: {self.out / 'last.safetensors'}")
+        if this_process().is_first:
+            print(f"result: {self.out / 'last.safetensors'}")
 
 # %% ../nbs/27_cli.ipynb #n6d0c01
 @dataclass

@@ -130,9 +130,6 @@ def child(args, log, process, before):
     if world > 1:
         place = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world, MASTER_PORT=port)
         os.environ |= {k: str(v) for k, v in place.items()} | dict(MASTER_ADDR="127.0.0.1")
-        import accelerate
-
-        accelerate.PartialState(cpu=True)
     if before:
         before()
     sys.exit(main(args))

@@ -123,11 +123,6 @@ def in_all_processes(
     return [result for result, _ in outcomes]
 
 
-def any_process(asked: bool) -> bool:
-    "Whether it is so in one process at least."
-    return any(in_all_processes(lambda: asked))
-
-
 def say(
     words: str,  # one line
 ) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..data.datasets import SegmentationDataset
@@ -54,6 +55,7 @@ class Run:
     step: int = 0  # steps done
     means: RunningMeans = field(default_factory=RunningMeans)
     saved: int | None = None  # step of the newest state on the disk
+    accelerator: Accelerator | None = None  # brings the processes together
 
     def __post_init__(self):
         self.history = Table(self.out / "history.csv")
