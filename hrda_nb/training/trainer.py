@@ -52,11 +52,11 @@ from hrda_nb.models.weights import (
 )
 from ..plots import LOSSES, encode, grid_image, panels
 from hrda_nb.training.interruptions import (
-    _next_batch,
-    _StopRequest,
-    _why_stopped,
+    StopRequest,
+    next_batch,
     only_training,
     say,
+    why_stopped,
 )
 from .optimizer import make_optimizer, make_schedule
 from hrda_nb.training.recipes import (
@@ -591,11 +591,11 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
-    with _StopRequest() as stop, _progress_bar(run, progress) as bar:
+    with StopRequest() as stop, _progress_bar(run, progress) as bar:
         while run.step < r.steps:
             adapts = r.adapt and run.step >= r.source_steps
-            source_batch = _next_batch(stop, sources)
-            target_batch = _next_batch(stop, targets) if adapts else None
+            source_batch = next_batch(stop, sources)
+            target_batch = next_batch(stop, targets) if adapts else None
             if _asked_anywhere(stop.asked, run.accelerator):
                 break
 
@@ -622,7 +622,7 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
         save_state(run)
 
     if run.step < r.steps:
-        raise _why_stopped(stop, run.step, r.steps)
+        raise why_stopped(stop, run.step, r.steps)
     with shared_averages(run.result):
         if first:
             _save_result(run)
