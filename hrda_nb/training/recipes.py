@@ -16,6 +16,7 @@ from typing import Any, Literal
 from torch import Tensor, nn
 
 from ..data.labels import ClassTable, UserError
+from ..models.computing import Checkpointing
 from ..uda.losses import class_weights
 from ..uda.self_training import SelfTrainingConfig
 
@@ -92,6 +93,9 @@ class Recipe:
     warmup: int = 1500  # steps of linear warm-up
     # share of the steps before the linear decay begins; 0: it begins at once (published)
     constant: float = 0.0
+    # what the backward pass computes again instead of keeping it: blocks of the "encoder", or "all",
+    # decoders too; less memory, about a third more time, the same numbers
+    checkpointing: Checkpointing = "none"
 
     # --- evaluation and bookkeeping
 

@@ -170,7 +170,13 @@ def save_state(run: Run) -> None:
     write_atomically(_state_file(run.out, process.rank), partial(torch.save, state))
 
 # %% ../../nbs/25a_state.ipynb #c017
-_MAY_DIFFER = ("workers", "log_every", "save_every", "eval_every")  # the result is the same
+_MAY_DIFFER = (
+    "workers",
+    "log_every",
+    "save_every",
+    "eval_every",
+    "checkpointing",
+)  # the result is the same
 
 
 def _load(path: Path) -> dict[str, Any]:

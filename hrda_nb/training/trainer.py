@@ -30,7 +30,7 @@ from ..data.layouts import find_splits, split_name
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
-from ..models.computing import keep_memory
+from ..models.computing import checkpoint_activations, keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
 from ..models.weights import load_checkpoint, load_published, save_checkpoint
@@ -219,7 +219,7 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = r.norm_momentum
-    return model
+    return checkpoint_activations(model, r.checkpointing)
 
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
