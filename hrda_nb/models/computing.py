@@ -163,7 +163,7 @@ def checkpoint_activations(
     network: nn.Module,  # with encoder and decoder, and perhaps attention; changed in place
     what: Checkpointing = "encoder",
 ) -> nn.Module:  # the same network, names and numbers as before
-    "Compute parts again in the backward pass (Chen et al. 2016). Raises `UserError` without blocks."
+    "Compute parts again in the backward pass (Chen et al.). Raises `UserError` without blocks."
     parts = [] if what == "none" else list(blocks(network.encoder))
     if what != "none" and not parts:
         raise UserError(

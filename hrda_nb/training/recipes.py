@@ -93,8 +93,8 @@ class Recipe:
     warmup: int = 1500  # steps of linear warm-up
     # share of the steps before the linear decay begins; 0: it begins at once (published)
     constant: float = 0.0
-    # what the backward pass computes again instead of keeping it: blocks of the "encoder", or "all",
-    # decoders too; less memory, about a third more time, the same numbers
+    # what the backward pass computes again instead of keeping it: blocks of the "encoder", or
+    # "all", decoders too; less memory, about a third more time, the same numbers
     checkpointing: Checkpointing = "none"
 
     # --- evaluation and bookkeeping

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -420,6 +421,19 @@ def _summary(row: dict[str, Any]) -> str:  # for the progress bar
     return f"loss {loss:.3f}{quality}"
 
 
+@contextmanager
+def _memory_advice(recipe: Recipe) -> Iterator[None]:
+    "Where memory runs out, say which setting needs less (`UserError`)."
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        from hrda_nb.training.plan import is_out_of_memory, oom_advice  # it knows trainings
+
+        if not is_out_of_memory(error):
+            raise
+        raise oom_advice(recipe, error) from error
+
+
 def _progress_bar(run: Run, shown: bool) -> tqdm:
     hidden = not shown or not this_process().is_first
     name, steps = run.out.name, run.recipe.steps
@@ -453,7 +467,7 @@ def train(  # noqa: PLR0913
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
-    with _StopRequest() as stop, _progress_bar(run, progress) as bar:
+    with _memory_advice(r), _StopRequest() as stop, _progress_bar(run, progress) as bar:
         while run.step < r.steps and not stop.asked:
             if r.adapt and run.step == r.source_steps:
                 run.method = make_step(r, run.model, run.step)
