@@ -152,7 +152,7 @@ class Plan:
         device = pick_device(self.device) if self.time else None
         folder = self.out and writable_folder(self.out)
         table = plan(self.recipe, self.memory, classes=self.classes, device=device)
-        print(table.round(1).to_string(index=False))
+        print(table.round(2).to_string(index=False))
         print(f"\nGB: counted, and a tenth for workspaces and gaps\n{advice(table)}")
         if folder:
             text = table.to_json(orient="records", indent=1)

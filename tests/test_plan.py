@@ -69,7 +69,7 @@ def test_all_memories(quick):
     table = plan(Recipe(), progress=False)
     lines = planning.advice(table).splitlines()
     assert [line.split(":")[0] for line in lines] == list(planning.MEMORIES)
-    assert lines[-1] == "80GB: as it is (22.0 GB; changes nothing)"
+    assert lines[-1] == "80GB: as it is (22 GB; changes nothing)"
 
 
 def test_what_cannot_fit(quick):
@@ -80,7 +80,7 @@ def test_what_cannot_fit(quick):
 def test_command(quick, tmp_path, capsys):
     command = ["plan", "gta_cityscapes_hrda", "--memory", "11GB", "--no-time"]
     assert main([*command, "--out", str(tmp_path)]) == 0
-    assert "11GB: --checkpointing all (11.0 GB; changes nothing)" in capsys.readouterr().out
+    assert "11GB: --checkpointing all (11 GB; changes nothing)" in capsys.readouterr().out
     rows = json.loads((tmp_path / "plan.json").read_text())
     assert [row["11GB"] for row in rows] == [False, False, True]
     assert main([*command, "--checkpointing", "all"]) == 0
@@ -90,9 +90,7 @@ def test_command(quick, tmp_path, capsys):
 def test_a_wrong_memory_is_one_line(quick, capsys):
     assert main(["plan", "mini", "--memory", "eleven", "--no-time"]) == 2
     told = capsys.readouterr().err.strip().splitlines()
-    assert told[-1] == (
-        "hrda: memory 'eleven': write a number and a unit, such as 11GB or 11000MB"
-    )
+    assert told[-1] == ("hrda: memory 'eleven': write a number and a unit, such as 11GB or 11000MB")
 
 
 def test_training_out_of_memory_tells_what_to_change(quick):

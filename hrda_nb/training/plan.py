@@ -427,9 +427,9 @@ def advice(
         least = table.loc[table.GB.idxmin()]
         best = fitting.iloc[0] if len(fitting) else None
         told = (
-            f"nothing fits; the least is {least.GB:.1f} GB with {least.setting}"
+            f"nothing fits; the least is {least.GB:.3g} GB with {least.setting}"
             if best is None
-            else f"{best.setting} ({best.GB:.1f} GB; changes {best.changes})"
+            else f"{best.setting} ({best.GB:.3g} GB; changes {best.changes})"
         )
         lines.append(f"{name}: {told}")
     return "\n".join(lines)
@@ -454,12 +454,12 @@ def oom_advice(
     told = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")[:200]
     first, *others = settings_to_try(recipe)
     peak = peak_memory(first.recipe, classes).peak
-    begin = f"out of memory ({told}): a step needs about {MARGIN * peak / GB:.1f} GB"
+    begin = f"out of memory ({told}): a step needs about {MARGIN * peak / GB:.3g} GB"
     for changes, other in others:
         less = peak_memory(other, classes).peak
         if less < 0.9 * peak:
             return UserError(
-                f"{begin}; {flags(recipe, other)} needs {MARGIN * less / GB:.1f} GB and changes "
+                f"{begin}; {flags(recipe, other)} needs {MARGIN * less / GB:.3g} GB and changes "
                 f"{changes}; hrda plan shows what else there is"
             )
     return UserError(f"{begin}, the least for this network; choose a smaller encoder or crop")
