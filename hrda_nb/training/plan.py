@@ -259,7 +259,7 @@ class Setting(NamedTuple):
     recipe: Recipe
 
 
-NOTHING, ROUNDING, RESULTS = "nothing", "rounding", "results"
+NOTHING, NORMS, ROUNDING, RESULTS = "nothing", "BatchNorm", "rounding", "results"
 
 
 def _computed_again(recipe: Recipe) -> Iterator[Recipe]:
@@ -272,6 +272,11 @@ def _computed_again(recipe: Recipe) -> Iterator[Recipe]:
 def _passes(recipe: Recipe, **settings: Any) -> Recipe:
     "The recipe with other settings of its step."
     return replace(recipe, self_training=replace(recipe.self_training, **settings))
+
+
+def _one_by_one(recipe: Recipe) -> Recipe:
+    "The recipe with one picture after the other."
+    return _passes(recipe, accumulate=recipe.batch_size)
 
 
 def _smaller(recipe: Recipe, share: float) -> Recipe:
@@ -293,10 +298,12 @@ def settings_to_try(
     found = [Setting(NOTHING, recipe)]
     lean = _passes(recipe, one_backward=False)
     found += [Setting(NOTHING, r) for r in _computed_again(lean)]
+    found.append(Setting(NORMS, _one_by_one(found[-1].recipe)))
     if recipe.self_training.autocast != "bfloat16":
         lean = _passes(lean, autocast="bfloat16")
         found += [Setting(ROUNDING, r) for r in _computed_again(lean)]
-    last = found[-1].recipe
+    last = _one_by_one(found[-1].recipe)
+    found.append(Setting(NORMS, last))
     found += [Setting(RESULTS, _smaller(last, share)) for share in (0.75, 0.5)]
     return [s for i, s in enumerate(found) if s.recipe not in [s.recipe for s in found[:i]]]
 
