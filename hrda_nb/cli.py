@@ -40,6 +40,7 @@ from hrda_nb.models.weights import (
 from .training.ablate import device_slots, run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
+from .training.plan import advice, plan
 from hrda_nb.training.recipes import (
     Recipe,
     checkpoint_settings,
@@ -152,10 +153,34 @@ class Bench:
             write_atomically(folder / "bench.json", lambda part: part.write_text(text))
             write_atomically(folder / "bench.md", lambda part: part.write_text(report.page()))
 
+# %% ../nbs/27_cli.ipynb #u027c
+@dataclass
+class Plan:
+    """Which settings fit the memory: hrda plan RECIPE --memory 11GB; those that change no result
+    first, with the hours that all steps take here. Nothing is trained; no data are needed."""
+
+    memory: str | None = None  # such as 11GB, 11GiB or 11000MB; None: 8, 11, 16, 24, 48 and 80 GB
+    time: bool = True  # time a few steps of each setting, for the hours
+    classes: int = 19  # of the labels
+    device: Device = "auto"  # where the steps are timed; memory is counted, not measured
+    out: Path | None = None  # also write plan.json into this folder
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
+
+    def __call__(self) -> None:
+        device = pick_device(self.device) if self.time else None
+        folder = self.out and writable_folder(self.out)
+        table = plan(self.recipe, self.memory, classes=self.classes, device=device)
+        print(table.round(2).to_string(index=False))
+        print(f"\nGB: counted, and a tenth for workspaces and gaps\n{advice(table)}")
+        if folder:
+            text = table.to_json(orient="records", indent=1)
+            write_atomically(folder / "plan.json", lambda part: part.write_text(text))
+
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
     "train": "--source DIR... --target DIR... --out DIR [any setting]",
     "bench": "[--yardstick] [--out DIR] [any setting]",
+    "plan": "[--memory 11GB] [--no-time] [any setting]",
 }
 
 
@@ -172,7 +197,7 @@ def _read_with_recipe(command: str, args: list[str]) -> Any:  # None: help was a
     if command == "train":
         default = Train(tyro.MISSING, tyro.MISSING, recipe=recipe)
     else:
-        default = Bench(recipe=recipe)
+        default = commands[command](recipe=recipe)
     return tyro.cli(type(default), default=default, args=args[1:], prog=f"hrda {command} {args[0]}")
 
 # %% ../nbs/27_cli.ipynb #ab02
@@ -550,6 +575,7 @@ commands = {
     "demo": Demo,
     "train": Train,
     "bench": Bench,
+    "plan": Plan,
     "ablate": Ablate,
     "evaluate": Evaluate,
     "predict": Predict,
@@ -566,7 +592,7 @@ def read(
     args: list[str],
 ) -> Any:  # an instance of one of `commands`, None if there is nothing to do
     "The command line as a command."
-    if args[:1] in (["train"], ["bench"]):
+    if args and args[0] in _RECIPE_USAGE:
         return _read_with_recipe(args[0], args[1:])
     return tyro.extras.subcommand_cli_from_dict(
         commands,

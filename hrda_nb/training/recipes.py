@@ -35,6 +35,7 @@ from hrda_nb.data.settings import (
     Zoom,
     check_settings,
 )
+from ..models.computing import Checkpointing
 from ..models.hrda import Attention, Channels, number_or_word
 from ..uda.losses import class_weights
 from ..uda.self_training import SelfTrainingConfig
@@ -123,6 +124,9 @@ class Recipe:
     warmup: Whole = 1500  # steps of linear warm-up
     # share of the steps before the linear decay begins; 0: it begins at once (published)
     constant: Fraction = 0.0
+    # what the backward pass computes again instead of keeping it: blocks of the "encoder", or
+    # "all", decoders too; less memory, about a third more time, the same numbers
+    checkpointing: Checkpointing = "none"
 
     # --- evaluation and bookkeeping
 

@@ -240,7 +240,8 @@ def whole_state(
     return _older_files(out)
 
 # %% ../../nbs/25a_state.ipynb #c017
-_MAY_DIFFER = ("workers", "log_every", "save_every", "eval_every", "picture_every")
+_EVERY = ("log_every", "save_every", "eval_every", "picture_every")
+_MAY_DIFFER = ("workers", "checkpointing", *_EVERY)
 
 
 def check_same(

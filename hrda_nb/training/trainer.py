@@ -41,7 +41,7 @@ from ..data.settings import check_settings
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
 from ..models.batch_norm import shared_averages, synchronise_batch_norm
-from ..models.computing import keep_memory
+from ..models.computing import checkpoint_activations, keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
 from hrda_nb.models.weights import (
@@ -318,7 +318,7 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = r.norm_momentum
-    return model
+    return checkpoint_activations(model, r.checkpointing)
 
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
@@ -547,6 +547,19 @@ def _summary(row: dict[str, Any]) -> str:  # for the progress bar
     return f"loss {loss:.3f}{quality}"
 
 
+@contextmanager
+def _memory_advice(recipe: Recipe) -> Iterator[None]:
+    "Where memory runs out, say which setting needs less (`UserError`)."
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        from hrda_nb.training.plan import is_out_of_memory, oom_advice  # it knows trainings
+
+        if not is_out_of_memory(error):
+            raise
+        raise oom_advice(recipe, error) from error
+
+
 def _progress_bar(run: Run, shown: bool) -> tqdm:
     hidden = not shown or not this_process().is_first
     name, steps = run.out.name, run.recipe.steps
@@ -591,7 +604,7 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
-    with StopRequest() as stop, _progress_bar(run, progress) as bar:
+    with _memory_advice(r), StopRequest() as stop, _progress_bar(run, progress) as bar:
         while run.step < r.steps:
             adapts = r.adapt and run.step >= r.source_steps
             source_batch = next_batch(stop, sources)
