@@ -7,6 +7,7 @@ __all__ = ['keep_memory', 'chosen_precision']
 
 # %% ../../nbs/10a_computing.ipynb #k003
 import ctypes
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -176,3 +177,22 @@ def checkpoint_activations(
         if part is not None:
             part.forward = _Recomputed(part)
     return network
+
+# %% ../../nbs/10a_computing.ipynb #dt02
+@contextmanager
+def deterministic(
+    wanted: bool = True,
+) -> Iterator[None]:
+    "Only algorithms that repeat to the last bit, for a while."
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark

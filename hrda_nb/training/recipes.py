@@ -137,6 +137,10 @@ class Recipe:
     eval_every: Count = 4000  # steps between evaluations, where there are val labels
     picture_every: Count = 1000  # steps between pictures of the target
     save_every: Count = 1000  # steps between states to resume from
+    # a step with an infinite gradient ends the training ("stop") or is left out ("skip")
+    non_finite: Literal["stop", "skip"] = "stop"
+    max_unreadable: Whole = 10  # files that may be left out because they cannot be read
+    deterministic: bool = False  # only algorithms that repeat to the last bit; slower on GPUs
     workers: Annotated[int, Between(0, 256)] = 2  # processes that load pictures; 0: none
     seed: Seed = 0  # of everything that is drawn
 

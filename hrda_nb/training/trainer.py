@@ -6,11 +6,11 @@
 __all__ = ['open_data', 'source_batches', 'target_batches', 'make_model', 'make_step', 'train']
 
 # %% ../../nbs/25b_trainer.ipynb #c003
-import math
+import itertools
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ from ..data.settings import check_settings
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
 from ..models.batch_norm import shared_averages, synchronise_batch_norm
-from ..models.computing import checkpoint_activations, keep_memory
+from ..models.computing import checkpoint_activations, deterministic, keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
 from hrda_nb.models.weights import (
@@ -51,6 +51,16 @@ from hrda_nb.models.weights import (
     save_checkpoint,
 )
 from ..plots import LOSSES, encode, grid_image, panels
+from hrda_nb.training.guards import (
+    IN_A_ROW,
+    BeforeStep,
+    Unreadable,
+    all_finite,
+    collapsed_classes,
+    learned_finite,
+    non_finite_error,
+    save_snapshot,
+)
 from hrda_nb.training.interruptions import (
     StopRequest,
     next_batch,
@@ -278,9 +288,9 @@ def _class_frequency(source: SegmentationDataset) -> Tensor:  # (K,) sums to 1
     return (counts / counts.sum()).float()
 
 
-def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
-    "The tensors of a batch; pictures channels last, which convolutions are faster with."
-    moved = {}
+def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    "A batch with its tensors there; pictures channels last, which convolutions are faster with."
+    moved = dict(batch)
     for name, value in batch.items():
         if isinstance(value, Tensor):
             layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
@@ -453,17 +463,6 @@ def _first_model(
 _COLUMNS = (*LOSSES, "quality", "lr", "seconds")  # of history.csv besides step and phase
 
 
-def _check_finite(out: Path, row: dict[str, Any]) -> None:
-    "Stop before a broken state replaces a good one."
-    numbers = {name: value for name, value in row.items() if isinstance(value, float)}
-    if broken := [name for name, value in numbers.items() if not math.isfinite(value)]:
-        raise UserError(
-            f"{out}: {', '.join(broken)} is not a number any more at step {row['step']}; "
-            "lower lr or lengthen warmup and start again "
-            "(the last saved state and checkpoint are whole)"
-        )
-
-
 def _over_processes(means: dict[str, float], device: torch.device) -> dict[str, float]:
     "The means of what all processes report."
     if this_process().count == 1:
@@ -478,7 +477,6 @@ def _log_row(run: Run) -> dict[str, Any]:
     further = [name for name in run.means.sums if name not in _COLUMNS]  # of additional losses
     means = run.means.take([*_COLUMNS, *further])
     row = dict(step=run.step, phase=phase, **_over_processes(means, run.device))
-    _check_finite(run.out, row)
     run.history.append(pd.DataFrame([row]))
     return row
 
@@ -492,6 +490,15 @@ def _evaluate(run: Run) -> None:
     rows = table.reset_index(names="class")
     rows.insert(0, "step", run.step)
     run.metrics.append(rows)
+    for name, (best, now) in collapsed_classes(run.metrics.rows()).items():
+        say(f"step {run.step}: class {name} collapses, IoU {best:.0f} → {now:.0f}")
+
+
+def _readable(dataset: SegmentationDataset) -> Iterator[dict]:
+    "The samples of a data set without those that cannot be read."
+    for i in range(len(dataset)):
+        with suppress(UserError):
+            yield dataset[i]
 
 
 def _save_pictures(run: Run, count: int = 2) -> None:
@@ -499,14 +506,26 @@ def _save_pictures(run: Run, count: int = 2) -> None:
     dataset = run.data.val or run.data.target or run.data.source
     settings = picture_settings(run.recipe)
     rows = []
-    for i in range(min(count, len(dataset))):
-        sample = dataset[i]
+    for sample in itertools.islice(_readable(dataset), count):
         prediction = predict(run.result, sample["image"], **settings)
         truth = sample.get("label")
         rows.append(panels(sample["image"], prediction, run.data.classes, truth, width=320))
     picture = encode(grid_image(rows, run.data.classes))
     path = run.out / "pictures" / f"step_{run.step:06d}.jpg"
     write_atomically(path, lambda part: part.write_bytes(picture))
+
+# %% ../../nbs/25b_trainer.ipynb #c023d
+def _look(run: Run, stop: StopRequest, *, scores: bool, pictures: bool) -> None:
+    "Evaluate and save pictures; what is wrong with the data ends the training in good order."
+    try:
+        with shared_averages(run.result):
+            if scores:
+                _evaluate(run)
+            if pictures and this_process().is_first:
+                _save_pictures(run)
+    except UserError as e:
+        stop.asked = True
+        stop.fault = e
 
 # %% ../../nbs/25b_trainer.ipynb #c023c
 def _save_result(run: Run) -> None:
@@ -524,11 +543,54 @@ def _train_step(
     began = time.perf_counter()
     lr = run.optimizer.param_groups[0]["lr"]
     run.optimizer.zero_grad(set_to_none=True)
+    before = BeforeStep(run.method) if run.recipe.non_finite == "skip" else None
     losses = run.method(source, target)
-    run.optimizer.step()
+    is_finite = run.accelerator.scaler is not None or learned_finite(run.model)
+    if is_finite:  # a scaler of half-precision gradients looks for itself
+        run.optimizer.step()
     run.schedule.step()
     run.step += 1
+    run.left_out = 0 if is_finite else run.left_out + 1
+    if not is_finite:
+        _leave_out(run, losses, dict(source=source, target=target), before)
+        return {}
     return {**losses, "lr": lr, "seconds": time.perf_counter() - began}
+
+
+def _leave_out(
+    run: Run,
+    losses: dict[str, Tensor],  # of a step with an infinite gradient
+    batches: dict[str, dict | None],
+    before: BeforeStep | None,  # None: such a step ends the training
+) -> None:
+    "Forget a step. Raises `UserError` where there are too many, or where it is not wanted."
+    snapshot = save_snapshot(run.out, run.step, batches) if this_process().is_first else run.out
+    names = [name for batch in batches.values() for name in (batch or {}).get("name", ())]
+    error = non_finite_error(run.step, losses, names, snapshot)
+    if before is None or run.left_out >= IN_A_ROW:
+        raise error
+    before.restore()
+    say(f"left out: {error}")
+
+
+def _save_state(run: Run) -> None:
+    "Save a state, of numbers only."
+    if not all_finite(run.model.parameters()):
+        raise UserError(
+            f"{run.out}: the weights are not finite numbers after step {run.step}; "
+            "lower lr or lengthen warmup and start again"
+        )
+    save_state(run)
+
+
+def _note_unreadable(stop: StopRequest, unreadable: Unreadable, batch: dict | None) -> None:
+    "Say which files a batch had to leave out; ask to stop where they are too many."
+    try:
+        for words in unreadable.note(batch or {}):
+            say(f"left out: {words}")
+    except UserError as e:
+        stop.asked = True
+        stop.fault = e
 
 
 def _asked_anywhere(asked: bool, accelerator: Accelerator) -> bool:
@@ -588,7 +650,7 @@ def train(  # noqa: PLR0913
     where = pick_device(device)
     accelerator = join_processes(where, recipe.self_training.autocast)
     begin = dict(init=init, resume=resume, device=where, accelerator=accelerator)
-    with only_training(out), others_alive(out):
+    with deterministic(recipe.deterministic), only_training(out), others_alive(out):
         return _train(build_run(recipe, data, out, **begin), callback, progress)
 
 # %% ../../nbs/25b_trainer.ipynb #t024b
@@ -600,6 +662,7 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
     adaptation_step = max(0, run.step - r.source_steps)
     targets = adaptation_batches(run.data, r, adaptation_step) if r.adapt else None
     first = this_process().is_first
+    unreadable = Unreadable(r.max_unreadable)
 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
@@ -609,6 +672,8 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
             adapts = r.adapt and run.step >= r.source_steps
             source_batch = next_batch(stop, sources)
             target_batch = next_batch(stop, targets) if adapts else None
+            for batch in (source_batch, target_batch):
+                _note_unreadable(stop, unreadable, batch)
             if _asked_anywhere(stop.asked, run.accelerator):
                 break
 
@@ -616,7 +681,8 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
                 run.method = make_step(r, run.method.model, run.step, run.accelerator.backward)
             source_batch = _to_device(source_batch, run.device)
             target_batch = _to_device(target_batch, run.device) if adapts else None
-            run.means.add(_train_step(run, source_batch, target_batch))
+            if report := _train_step(run, source_batch, target_batch):
+                run.means.add(report)
             bar.update()
 
             if due(r.log_every):
@@ -625,14 +691,10 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
                 if callback and first:
                     callback(row)
             if due(r.eval_every) or due(r.picture_every):
-                with shared_averages(run.result):
-                    if due(r.eval_every):
-                        _evaluate(run)
-                    if due(r.picture_every) and first:
-                        _save_pictures(run)
+                _look(run, stop, scores=due(r.eval_every), pictures=due(r.picture_every))
             if run.step % r.save_every == 0:
-                save_state(run)
-        save_state(run)
+                _save_state(run)
+        _save_state(run)
 
     if run.step < r.steps:
         raise why_stopped(stop, run.step, r.steps)
