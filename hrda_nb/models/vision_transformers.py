@@ -62,12 +62,14 @@ class VisionTransformerPyramid(nn.Module):
     ):
         super().__init__()
         self.vit = vit
+        self.strides = list(STRIDES)
         depth = len(vit.feature_info)
         self.blocks = [depth * i // 4 - 1 for i in (1, 2, 3, 4)] if four_blocks else [depth - 1]
         self.patch = vit.feature_info[-1]["reduction"]
         self.cell = token_cell(self.patch)
         neck = getattr(vit, "neck", None)  # SAM's
-        channels = neck[0].out_channels if neck else vit.feature_info[-1]["num_chs"]
+        narrows = isinstance(neck, nn.Sequential) and len(neck)
+        channels = neck[0].out_channels if narrows else vit.feature_info[-1]["num_chs"]
         self.channels = level_channels(channels, self.cell)
         self.levels = nn.ModuleList(pyramid_level(channels, self.cell, s) for s in STRIDES)
 
