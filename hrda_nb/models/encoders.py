@@ -350,6 +350,19 @@ def _first_influences(
     layers[-1] += left
     return layers
 
+# %% ../../nbs/06_encoders.ipynb #e027
+def freeze_stages(
+    network: Encoder,  # changed in place
+    stages: int,  # quarters from the picture on, 0 to 4
+) -> None:
+    "Stop the first quarters of an encoder from learning."
+    layers = encoder_layers(network)
+    embeddings = len(layers) % 4  # of a ViT: a layer before the blocks
+    count = embeddings + (len(layers) - embeddings) * stages // 4 if stages else 0
+    for layer in layers[:count]:
+        for p in layer:
+            p.requires_grad_(False)
+
 # %% ../../nbs/06_encoders.ipynb #e024
 _ATTENTION_LAYERS = r".*\battn\.(qkv|q|k|v|kv|q_proj|k_proj|v_proj|proj)"
 

@@ -7,6 +7,7 @@ __all__ = ['open_data', 'source_batches', 'target_batches', 'make_model', 'make_
 
 # %% ../../nbs/25b_trainer.ipynb #c003
 import json
+import logging
 import math
 import signal
 import threading
@@ -31,7 +32,7 @@ from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetSt
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
 from ..models.computing import keep_memory
-from ..models.encoders import encoder
+from ..models.encoders import add_lora, encoder, freeze_stages, is_imagenet_classifier
 from ..models.hrda import build_model
 from ..models.weights import load_checkpoint, load_published, save_checkpoint
 from ..plots import LOSSES, encode, grid_image, panels
@@ -221,6 +222,39 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
             module.momentum = r.norm_momentum
     return model
 
+# %% ../../nbs/25b_trainer.ipynb #k002
+def fine_tuned(
+    model: nn.Module,  # with its weights, changed in place
+    recipe: Recipe,
+) -> nn.Module:
+    "Frozen stages and LoRA as the recipe says. Raises `UserError` without peft or attention."
+    if recipe.lora_rank:
+        add_lora(model.encoder, recipe.lora_rank)
+    if recipe.frozen_stages:
+        freeze_stages(model.encoder, recipe.frozen_stages)
+    return model
+
+
+def leaves_out_distance(recipe: Recipe) -> bool:
+    "Whether the encoder learned otherwise than from ImageNet's classes."
+    wanted = recipe.feature_distance_for == "all"
+    return not (wanted or is_imagenet_classifier(recipe.encoder))
+
+
+def _say_what_is_left_out(recipe: Recipe) -> None:
+    "One line if the feature distance is not for this encoder."
+    weight = recipe.self_training.feature_distance_weight
+    asked = recipe.adapt and recipe.pretrained and weight
+    if asked and leaves_out_distance(recipe) and this_process().is_first:
+        _log.warning(
+            "no feature distance: %s did not learn ImageNet's classes "
+            "(--feature-distance-for all turns it on)",
+            recipe.encoder,
+        )
+
+
+_log = logging.getLogger("hrda_nb")
+
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
     recipe: Recipe,
@@ -232,7 +266,7 @@ def make_step(
     config = replace(config, seed=config.seed + this_process().rank)
     if not recipe.adapt or step < recipe.source_steps:
         return SourceOnly(model, config=config)
-    if not (recipe.pretrained and config.feature_distance_weight):
+    if not (recipe.pretrained and config.feature_distance_weight) or leaves_out_distance(recipe):
         return SelfTraining(model, config=config)
     device = next(model.parameters()).device
     imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
@@ -277,8 +311,9 @@ def build_run(
     model = _first_model(r, data.classes.num_classes, init, resume)
     model.to(device, memory_format=torch.channels_last)
     r = replace(r, self_training=settled(r.self_training, model))
-    optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
+    optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay, r.layer_decay)
     schedule = make_schedule(optimizer, r.steps, r.warmup, r.constant)
+    _say_what_is_left_out(r)
     torch.manual_seed(r.seed + this_process().rank)  # of dropout, however the network began
     method = make_step(r, model, max(0, state["step"] - 1) if state else 0)
     run = Run(r, data, model, optimizer, schedule, method, out, device)
@@ -312,7 +347,7 @@ def _first_model(
     model = make_model(replace(recipe, pretrained=False) if resume or init else recipe, num_classes)
     if init:
         _load_initial(model, init)
-    return attach_loss_heads(model, recipe.self_training)
+    return attach_loss_heads(fine_tuned(model, recipe), recipe.self_training)
 
 # %% ../../nbs/25b_trainer.ipynb #c023
 _COLUMNS = (*LOSSES, "quality", "lr", "seconds")  # of history.csv besides step and phase
