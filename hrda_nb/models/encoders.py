@@ -162,15 +162,20 @@ def _family(name: str) -> str:
     return timm.model_entrypoint(name).__module__.rsplit(".", 1)[-1]
 
 
-@cache
-def _reductions(name: str) -> tuple[int, ...]:
-    "Strides of all levels that a timm model offers, without computing its weights."
+def _on_meta(name: str, **options: Any) -> nn.Module:
+    "A timm model that returns its levels, without its weights. `UserError` if it has none."
+    options |= _SIZES.get(_family(name), {})
     try:
         with torch.device("meta"):
-            model = timm.create_model(name, features_only=True, **_SIZES.get(_family(name), {}))
+            return timm.create_model(name, features_only=True, **options).eval()
     except Exception as e:
         raise UserError(f"timm's {name!r} offers no feature levels: {e}") from e
-    return tuple(model.feature_info.reduction())
+
+
+@cache
+def _reductions(name: str) -> tuple[int, ...]:
+    "Strides of all levels that a timm model offers."
+    return tuple(_on_meta(name).feature_info.reduction())
 
 
 def _is_plain(name: str) -> bool:
@@ -236,14 +241,12 @@ def _fit_of(
 def _fit(name: str) -> Fit:
     "Pictures that a timm model takes."
     native = timm.get_pretrained_cfg(name).input_size[-1]
-    with torch.device("meta"):
-        if _is_plain(name):
+    if _is_plain(name):
+        with torch.device("meta"):
             body = VisionTransformerPyramid(plain_vit(name)).eval()
-            native = native * body.cell // body.patch
-            return _fit_of(body, 32, native, (body.cell, 32, native))
-        levels = tuple(range(len(_reductions(name))))[-4:]
-        options = dict(features_only=True, out_indices=levels, **_SIZES.get(_family(name), {}))
-        body = timm.create_model(name, **options).eval()
+        native = native * body.cell // body.patch
+        return _fit_of(body, 32, native, (body.cell, 32, native))
+    body = _on_meta(name, out_indices=tuple(range(len(_reductions(name))))[-4:])
     last = body.feature_info.reduction()[-1]
     multiples = () if _family(name) in _ONE_SIZE else (1, 4, last // 2, last, native)
     fit = _fit_of(body, last, native, multiples)
@@ -357,9 +360,9 @@ def freeze_stages(
 ) -> None:
     "Stop the first quarters of an encoder from learning."
     layers = encoder_layers(network)
-    embeddings = len(layers) % 4  # of a ViT: a layer before the blocks
-    count = embeddings + (len(layers) - embeddings) * stages // 4 if stages else 0
-    for layer in layers[:count]:
+    first = int(isinstance(network.body, VisionTransformerPyramid))  # embeddings
+    count = first + (len(layers) - first) * stages // 4
+    for layer in layers[: count if stages else 0]:
         for p in layer:
             p.requires_grad_(False)
 
