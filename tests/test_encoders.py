@@ -21,6 +21,7 @@ from hrda_nb.models.encoders import Encoder, Fit, encoder, encoder_table, encode
 from hrda_nb.models.hrda import build_model
 from hrda_nb.models.vision_transformers import VisionTransformerPyramid, plain_vit
 from hrda_nb.models.weights import WeightsMismatch, load_checkpoint, load_published
+from hrda_nb.training import trainer
 from hrda_nb.training.recipes import recipes
 from hrda_nb.training.trainer import build_run, open_data, train
 from hrda_nb.uda.self_training import SelfTraining
@@ -271,32 +272,29 @@ def test_frozen_stages_stay_and_others_move(city, tmp_path):
 
 
 def test_an_encoder_without_imagenets_classes_has_no_feature_distance(
-    city, tmp_path, caplog, monkeypatch
+    city, tmp_path, capsys, monkeypatch
 ):
     "One line says so, and a setting turns it on"
-    from hrda_nb.training import trainer
-
     given = []
+
+    def step(model, imagenet=None, *further):
+        given.append(imagenet)
+        return SelfTraining(model, imagenet, *further)
+
+    make_model = trainer.make_model
+    without = {"pretrained": False}
     monkeypatch.setattr(trainer, "is_imagenet_classifier", lambda name: False)
     monkeypatch.setattr(trainer, "encoder", lambda name, pretrained: encoder(name))
-    monkeypatch.setattr(
-        trainer,
-        "SelfTraining",
-        lambda model, imagenet=None, config=None: (
-            given.append(imagenet) or SelfTraining(model, imagenet, config)
-        ),
-    )
-    make_model = trainer.make_model
-    monkeypatch.setattr(
-        trainer, "make_model", lambda r, k: make_model(replace(r, pretrained=False), k)
-    )
+    monkeypatch.setattr(trainer, "SelfTraining", step)
+    monkeypatch.setattr(trainer, "make_model", lambda r, k: make_model(replace(r, **without), k))
     recipe = tiny(encoder="test_vit", pretrained=True, steps=1, warmup=0)
     run(recipe, city, tmp_path / "off")
-    assert not any(given)
-    lines = [r.getMessage() for r in caplog.records if r.name == "hrda_nb"]
-    assert len(lines) == 1 and "--feature-distance-for all" in lines[0]
+    assert given and not any(given)
+    lines = capsys.readouterr().err.splitlines()
+    assert sum("--feature-distance-for all" in line for line in lines) == 1
     run(replace(recipe, feature_distance_for="all"), city, tmp_path / "on")
     assert given[-1] is not None
+    assert "feature distance" not in capsys.readouterr().err
 
 
 # --- weights in the hub's files
