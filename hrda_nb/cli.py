@@ -32,6 +32,7 @@ from .data.samples import samples_dir, write_samples
 from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate_sets, set_sizes, sets_summary
 from .inference.predict import predict_folder
+from .models.encoders import encoder_table
 from hrda_nb.models.weights import (
     export_onnx,
     import_published,
@@ -507,6 +508,20 @@ class Export:
     def __call__(self) -> None:
         print(export_onnx(_load(self.checkpoint, "cpu").model, self.out, self.size))
 
+# %% ../nbs/27_cli.ipynb #l001
+@dataclass
+class Encoders:
+    """List the encoders that fit: licence, whether the weights are here, mean and std; with a
+    PATTERN also parameters (millions) and channels of the four levels."""
+
+    pattern: Positional[str] = ""  # part of a name, or with * and ?, such as "*dinov2*"
+    time: bool = False  # also build each and time it over a picture of 512x512
+
+    def __call__(self) -> None:
+        if self.time and not self.pattern:
+            raise UserError("--time builds each encoder: give a PATTERN too")
+        print(encoder_table(self.pattern or None, seconds=self.time).to_string())
+
 # %% ../nbs/27_cli.ipynb #c015b
 @dataclass
 class Lab:
@@ -579,6 +594,7 @@ commands = {
     "ablate": Ablate,
     "evaluate": Evaluate,
     "predict": Predict,
+    "encoders": Encoders,
     "samples": Samples,
     "prepare": Prepare,
     "doctor": Doctor,

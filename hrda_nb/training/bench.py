@@ -31,7 +31,7 @@ from ..inference.predict import PictureSettings, evaluating, picture_logits
 from ..models.computing import keep_memory
 from .optimizer import make_optimizer
 from .recipes import Recipe
-from .trainer import make_model
+from .trainer import fine_tuned, leaves_out_distance, make_model
 from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep
 
 # %% ../../nbs/25f_bench.ipynb #b006
@@ -161,7 +161,8 @@ def _make_step(recipe: Recipe, model: nn.Module, classes: int) -> TrainingStep:
     config = replace(recipe.self_training, num_classes=classes)
     if not recipe.adapt:
         return SourceOnly(model, config=config)
-    imagenet = copy.deepcopy(model.encoder) if config.feature_distance_weight else None
+    held = config.feature_distance_weight and not leaves_out_distance(recipe)
+    imagenet = copy.deepcopy(model.encoder) if held else None
     return SelfTraining(model, imagenet, config)
 
 
@@ -178,10 +179,10 @@ class BenchStep:
         classes: int = 19,
     ):
         torch.manual_seed(0)
-        self.model = make_model(replace(recipe, pretrained=False), classes)
+        self.model = fine_tuned(make_model(replace(recipe, pretrained=False), classes), recipe)
         self.model.to(device, memory_format=torch.channels_last)
         self.step = _make_step(recipe, self.model, classes)
-        self.optimizer = make_optimizer(self.model, recipe.lr)
+        self.optimizer = make_optimizer(self.model, recipe.lr, layer_decay=recipe.layer_decay)
         self.batches = _random_batches(recipe, classes, device)
         self.clock = _Phases(device)
         _watch(self.step, self.clock)

@@ -42,7 +42,7 @@ from ..inference.metrics import evaluate
 from ..inference.predict import predict
 from ..models.batch_norm import shared_averages, synchronise_batch_norm
 from ..models.computing import checkpoint_activations, deterministic, keep_memory
-from ..models.encoders import encoder
+from ..models.encoders import add_lora, encoder, freeze_stages, is_imagenet_classifier
 from ..models.hrda import build_model
 from hrda_nb.models.weights import (
     check_classes,
@@ -330,6 +330,35 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
             module.momentum = r.norm_momentum
     return checkpoint_activations(model, r.checkpointing)
 
+# %% ../../nbs/25b_trainer.ipynb #k002
+def fine_tuned(
+    model: nn.Module,  # with its weights, changed in place
+    recipe: Recipe,
+) -> nn.Module:
+    "Frozen stages and LoRA as the recipe says. Raises `UserError` without peft or attention."
+    if recipe.lora_rank:
+        add_lora(model.encoder, recipe.lora_rank)
+    if recipe.frozen_stages:
+        freeze_stages(model.encoder, recipe.frozen_stages)
+    return model
+
+
+def leaves_out_distance(recipe: Recipe) -> bool:
+    "Whether the encoder learned otherwise than from ImageNet's classes."
+    wanted = recipe.feature_distance_for == "all"
+    return not (wanted or is_imagenet_classifier(recipe.encoder))
+
+
+def _say_what_is_left_out(recipe: Recipe) -> None:
+    "One line if the feature distance is not for this encoder."
+    weight = recipe.self_training.feature_distance_weight
+    asked = recipe.adapt and recipe.pretrained and weight
+    if asked and leaves_out_distance(recipe):
+        say(
+            f"no feature distance: {recipe.encoder} did not learn ImageNet's classes "
+            "(--feature-distance-for all turns it on)"
+        )
+
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
     recipe: Recipe,
@@ -343,7 +372,8 @@ def make_step(
     if not recipe.adapt or step < recipe.source_steps:
         return SourceOnly(model, config=config, backward=backward)
     imagenet = None
-    if recipe.pretrained and config.feature_distance_weight:
+    held = recipe.pretrained and config.feature_distance_weight
+    if held and not leaves_out_distance(recipe):
         device = next(model.parameters()).device
         imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
     return SelfTraining(model, imagenet, config, backward)
@@ -414,9 +444,10 @@ def build_run(
     if r.sync_batch_norm and accelerator.num_processes > 1:
         synchronise_batch_norm(model)
     r = replace(r, self_training=value_of_first(settled(r.self_training, model)))
-    optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
+    optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay, r.layer_decay)
     schedule = make_schedule(optimizer, r.steps, r.warmup, r.constant)
     student, optimizer = accelerator.prepare(Averaged(model), optimizer)
+    _say_what_is_left_out(r)
     torch.manual_seed(r.seed + this_process().rank)  # of dropout, however the network began
     step = max(0, state["step"] - 1) if state else 0
     method = make_step(r, student, step, accelerator.backward)
@@ -457,7 +488,7 @@ def _first_model(
     model = make_model(first, classes.num_classes)
     if init:
         _load_initial(model, init, classes)
-    return attach_loss_heads(model, recipe.self_training)
+    return attach_loss_heads(fine_tuned(model, recipe), recipe.self_training)
 
 # %% ../../nbs/25b_trainer.ipynb #c023
 _COLUMNS = (*LOSSES, "quality", "lr", "seconds")  # of history.csv besides step and phase
