@@ -164,6 +164,34 @@ def count_batch(
     "Confusion of each view on a few labelled pictures."
     return _count(model, samples, num_classes, PictureSettings(**settings))
 
+# %% ../../nbs/20_metrics.ipynb #c026a
+def count_pictures(
+    model: nn.Module,  # on its device
+    dataset: Any,  # as for `evaluate`
+    classes: ClassTable,
+    settings: PictureSettings,
+    batch_size: int = 1,  # pictures of one size in one pass
+    progress: bool = True,  # a bar with the time left
+) -> dict[str, Tensor]:  # view -> (K,K) int64, row = truth, column = prediction
+    "Confusion of each view over all pictures of all processes."
+    views = _label_views(model)
+    k = classes.num_classes
+    counts = torch.zeros(len(views), k, k, dtype=torch.long, device=model_device(model))
+    bar = tqdm(
+        total=len(_own_pictures(len(dataset))),
+        desc="evaluate",
+        unit="picture",
+        disable=not progress,
+    )
+    with evaluating(model), bar:
+        for samples in _batches(dataset, batch_size):
+            found = _count(model, samples, k, settings)
+            counts += torch.stack([found[view] for view in views])
+            bar.update(len(samples))
+    if distributed.is_initialized():
+        distributed.all_reduce(counts)  # the sum over all processes
+    return dict(zip(views, counts))
+
 # %% ../../nbs/20_metrics.ipynb #c026
 def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
     model: nn.Module,  # any model of `build_model` (not wrapped for several processes)
@@ -187,20 +215,5 @@ def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
         model.to(device)
     precision = chosen_precision(precision, model)
     settings = PictureSettings(window, stride, flip, max_side, precision)
-    views = _label_views(model)
-    k = classes.num_classes
-    counts = torch.zeros(len(views), k, k, dtype=torch.long, device=model_device(model))
-    bar = tqdm(
-        total=len(_own_pictures(len(dataset))),
-        desc="evaluate",
-        unit="picture",
-        disable=not progress,
-    )
-    with evaluating(model), bar:
-        for samples in _batches(dataset, batch_size):
-            found = _count(model, samples, k, settings)
-            counts += torch.stack([found[view] for view in views])
-            bar.update(len(samples))
-    if distributed.is_initialized():
-        distributed.all_reduce(counts)  # the sum over all processes
-    return iou_table(dict(zip(views, counts)), classes)
+    counts = count_pictures(model, dataset, classes, settings, batch_size, progress)
+    return iou_table(counts, classes)

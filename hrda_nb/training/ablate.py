@@ -33,8 +33,8 @@ from tqdm.auto import tqdm
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
 from ..data.samples import samples_dir
+from ..models.computing import machine
 from ..plots import Plot, save
-from .bench import machine
 from .compare import VIEW_ORDER, finish, is_trained
 from .recipes import Recipe, recipe_dict, recipe_from_dict, recipes
 from .tables import Table, read_table, table_recipes

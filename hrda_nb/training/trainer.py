@@ -11,7 +11,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,13 @@ from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
 from ..data.layouts import find_splits, split_name
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
-from ..inference.metrics import evaluate
-from ..inference.predict import predict
+from ..inference.metrics import count_pictures, iou_table
+from ..inference.predict import PictureSettings, predict
 from ..models.computing import keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
 from ..models.weights import load_checkpoint, load_published, save_checkpoint
-from ..plots import LOSSES, encode, grid_image, panels
+from ..plots import LOSSES, grid_image, panels
 from .optimizer import make_optimizer, make_schedule
 from hrda_nb.training.recipes import (
     Recipe,
@@ -43,6 +43,14 @@ from hrda_nb.training.recipes import (
     picture_settings,
     recipe_dict,
     recipe_from_dict,
+)
+from hrda_nb.training.report import (
+    batch_grid,
+    batch_panels,
+    note_start,
+    report_at_end,
+    save_grid,
+    write_confusion,
 )
 from hrda_nb.training.state import (
     Run,
@@ -53,8 +61,15 @@ from hrda_nb.training.state import (
     save_state,
     this_process,
 )
+from .trackers import Tracker, check_trackers, open_trackers
 from ..uda.contrast import attach_loss_heads
-from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep, settled
+from hrda_nb.uda.self_training import (
+    SelfTraining,
+    SourceOnly,
+    StepReport,
+    TrainingStep,
+    settled,
+)
 
 # %% ../../nbs/25b_trainer.ipynb #c006
 def pick_device(
@@ -340,19 +355,23 @@ def _log_row(run: Run) -> dict[str, Any]:
     return row
 
 # %% ../../nbs/25b_trainer.ipynb #c023b
-def _evaluate(run: Run) -> None:
-    "Score the reported network on `val` and append to `metrics.csv`."
+def _evaluate(run: Run) -> pd.DataFrame | None:  # class x view, percent; None: there is no val
+    "Score the reported network on `val`: `metrics.csv` grows, `confusion.csv` is the newest."
     if not run.data.val:
-        return
-    settings = picture_settings(run.recipe)
-    table = evaluate(run.result, run.data.val, progress=False, **settings)
+        return None
+    classes = run.data.classes
+    settings = PictureSettings(**picture_settings(run.recipe))
+    counts = count_pictures(run.result, run.data.val, classes, settings, progress=False)
+    table = iou_table(counts, classes)
     if this_process().is_first:
         rows = table.reset_index(names="class")
         rows.insert(0, "step", run.step)
         append_rows(run.out / "metrics.csv", rows)
+        write_confusion(run.out, counts["fused"], classes)
+    return table
 
 
-def _save_pictures(run: Run, count: int = 2) -> None:
+def _save_pictures(run: Run, count: int = 2) -> Path:
     "A grid of the first target pictures as the reported network sees them, in `out/pictures/`."
     dataset = run.data.val or run.data.target or run.data.source
     settings = picture_settings(run.recipe)
@@ -362,9 +381,17 @@ def _save_pictures(run: Run, count: int = 2) -> None:
         prediction = predict(run.result, sample["image"], **settings)
         truth = sample.get("label")
         rows.append(panels(sample["image"], prediction, run.data.classes, truth, width=320))
-    picture = encode(grid_image(rows, run.data.classes))
-    path = run.out / "pictures" / f"step_{run.step:06d}.jpg"
-    write_atomically(path, lambda part: part.write_bytes(picture))
+    grid = grid_image(rows, run.data.classes)
+    return save_grid(grid, run.out / "pictures" / f"step_{run.step:06d}.jpg")
+
+
+def _save_batch(
+    run: Run, source: dict[str, Tensor], target: dict[str, Tensor] | None, report: StepReport
+) -> Path:
+    "What the step just done learnt from, and what the reported network makes of its target."
+    seen = batch_panels(source, target, report, run.data.classes)
+    grid = batch_grid(run.result, seen, run.data.classes, run.recipe)
+    return save_grid(grid, run.out / "pictures" / f"batch_{run.step:06d}.jpg")
 
 # %% ../../nbs/25b_trainer.ipynb #c023c
 def _save_result(run: Run) -> None:
@@ -400,17 +427,18 @@ def _train_step(
     run: Run,
     source: dict[str, Tensor],  # image (B,3,H,W), label (B,H,W)
     target: dict[str, Tensor] | None,  # image (B,3,H,W), valid (B,H,W)
-) -> dict[str, Tensor | float]:  # losses, quality, lr and seconds
+) -> StepReport:  # its losses with quality, lr and seconds
     "One step: gradients by the method, averaged over processes, then the optimiser."
     began = time.perf_counter()
     lr = run.optimizer.param_groups[0]["lr"]
     run.optimizer.zero_grad(set_to_none=True)
-    losses = run.method(source, target)
+    report = run.method.run(source, target)
     _average_gradients(run.model)
     run.optimizer.step()
     run.schedule.step()
     run.step += 1
-    return {**losses, "lr": lr, "seconds": time.perf_counter() - began}
+    cost = dict(lr=lr, seconds=time.perf_counter() - began)
+    return report._replace(losses=report.losses | cost)
 
 
 def _summary(row: dict[str, Any]) -> str:  # for the progress bar
@@ -439,9 +467,11 @@ def train(  # noqa: PLR0913
     device: str = "auto",  # "auto", "cpu", "cuda", "mps"
     callback: Callable[[dict], Any] | None = None,  # called with each row of history.csv
     progress: bool = True,  # a bar with loss, quality and time left
+    trackers: Sequence[Tracker] = (),  # also log to these: "tensorboard", "wandb", "trackio", ...
 ) -> pd.DataFrame:  # history: a row for each logged step
-    """Train a recipe and write checkpoint, history, metrics and pictures into `out`.
+    """Train a recipe and write checkpoint, history, metrics, pictures and report into `out`.
     Raises `UserError` for what the user can mend, `KeyboardInterrupt` after an orderly stop."""
+    check_trackers(trackers)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     data = open_data(recipe, source, target, val, classes)
     run = build_run(recipe, data, out, init=init, resume=resume, device=pick_device(device))
@@ -449,11 +479,16 @@ def train(  # noqa: PLR0913
     sources = source_batches(data, r, run.step)
     targets = target_batches(data, r, max(0, run.step - r.source_steps)) if r.adapt else None
     first = this_process().is_first
+    about = note_start(run.out, data.classes, run.step, run.device) if first else {}
 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
-    with _StopRequest() as stop, _progress_bar(run, progress) as bar:
+    with (
+        _StopRequest() as stop,
+        _progress_bar(run, progress) as bar,
+        open_trackers(trackers if first else (), run.out, about, recipe, run.step) as tracked,
+    ):
         while run.step < r.steps and not stop.asked:
             if r.adapt and run.step == r.source_steps:
                 run.method = make_step(r, run.model, run.step)
@@ -461,24 +496,31 @@ def train(  # noqa: PLR0913
             source_batch = _to_device(next(sources), run.device)
             adapts = run.method.has_teacher
             target_batch = _to_device(next(targets), run.device) if adapts else None
-            run.means.add(_train_step(run, source_batch, target_batch))
+            report = _train_step(run, source_batch, target_batch)
+            run.means.add(report.losses)
             bar.update()
 
             if due(r.log_every):
                 row = _log_row(run)
                 bar.set_postfix_str(_summary(row))
+                tracked.log(row, run.step)
                 if callback and first:
                     callback(row)
             if due(r.eval_every):
-                _evaluate(run)
+                tracked.log_metrics(_evaluate(run), run.step)
             if due(r.picture_every) and first:
-                _save_pictures(run)
+                tracked.log_picture(_save_pictures(run), run.step)
+                batch = source_batch, target_batch, report
+                tracked.log_picture(_save_batch(run, *batch), run.step)
+            report = None  # its pictures make room for the next step
             if run.step % r.save_every == 0:
                 save_state(run)
 
     save_state(run)
+    if first and run.step == r.steps:
+        _save_result(run)
+    if first:
+        report_at_end(run.out, run.device)
     if run.step < r.steps:
         raise KeyboardInterrupt(f"stopped at step {run.step} of {r.steps}; go on with --resume")
-    if first:
-        _save_result(run)
     return pd.read_csv(run.out / "history.csv")
