@@ -460,14 +460,18 @@ img { background: #fff }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 caption { text-align: left; font-size: 0.9rem; padding-bottom: 0.3rem }
 th, td { padding: 0.2rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right }
-th:first-child, td.text { text-align: left }
+th:first-child, .text { text-align: left }
 th[scope=row] { font-weight: 400; white-space: nowrap }
+.wide table { overflow-wrap: normal }
+td.text { min-width: 7rem; overflow-wrap: break-word }
+td.score { min-width: 5.5rem }
 .chip { display: inline-block; width: 0.9em; height: 0.9em; margin-right: 0.4em;
   border: 1px solid #777; vertical-align: -0.1em }
 .bar { display: block; height: 0.3rem; background: rgb(var(--bar)) }
-.bar i { display: block; height: 100%; background: rgb(var(--bar)) }
 .matrix th, .matrix td { padding: 0.15rem 0.35rem; font-size: 0.8rem }
-.matrix thead th { white-space: nowrap }
+.matrix thead th + th { writing-mode: vertical-rl; font-weight: 400; white-space: nowrap;
+  text-align: left }
+.none { opacity: 0.4 }
 summary { cursor: pointer; padding: 0.4rem 0 }
 code { font-size: 0.9em }
 """
@@ -510,7 +514,8 @@ _PARTS = """
 {% macro pairs(rows, caption, heads) %}
 <div class="wide" role="region" aria-label="{{ caption }}" tabindex="0">
 <table><caption>{{ caption }}</caption>
-<thead><tr>{% for head in heads %}<th scope="col">{{ head }}</th>{% endfor %}</tr></thead>
+<thead><tr>{% for head in heads %}
+<th scope="col" class="text">{{ head }}</th>{% endfor %}</tr></thead>
 <tbody>
 {% for row in rows %}
 <tr><th scope="row">{{ row[0] }}</th>
@@ -545,7 +550,7 @@ _RUN = """{% extends "page" %}
 <section aria-labelledby="pictures"><h2 id="pictures">Pictures</h2>
 {% for drawn in pictures %}
 <h3>{{ drawn.title }}</h3>
-<figure><img src="{{ drawn.content }}" alt="{{ drawn.title }}. {{ drawn.words }}" loading="lazy">
+<figure><img src="{{ drawn.content }}" alt="{{ drawn.title }}. {{ drawn.words }}">
 <figcaption>{{ drawn.words }}</figcaption></figure>
 {% endfor %}
 </section>
@@ -578,7 +583,7 @@ gain: fused, since the first evaluation</caption>
 {% for row in classes %}
 <tr><th scope="row">{% if row.colour %}{{ chip(row.colour) }}{% endif %}{{ row.name }}</th>
 {% for value in row.scores %}
-<td>{{ score(value) }}{% if value == value %}
+<td class="score">{{ score(value) }}{% if value == value %}
 <span class="bar" style="width: {{ '%.1f'|format(value) }}%"></span>{% endif %}</td>
 {% endfor %}
 <td>{{ signed(row.gain) }}</td></tr>
@@ -602,9 +607,14 @@ _CONFUSION = """
 <tbody>
 {% for row in matrix %}
 <tr><th scope="row">{% if row.colour %}{{ chip(row.colour) }}{% endif %}{{ row.name }}</th>
-{% for share in row.shares %}{% if share == share %}
+{% for share in row.shares %}
+{% if share >= 0.005 %}
 <td style="background: rgba(var(--bar), {{ '%.2f'|format(0.7 * share) }})">
-{{- '%.0f'|format(100 * share) }}</td>{% else %}<td>–</td>{% endif %}{% endfor %}</tr>
+{{- '%.0f'|format(100 * share) }}</td>
+{% else %}
+<td class="none">{{ '0' if share == share else '–' }}</td>
+{% endif %}
+{% endfor %}</tr>
 {% endfor %}
 </tbody></table></div>
 {% endif %}
@@ -667,8 +677,9 @@ def _cost_figures(run: RunFiles) -> list[Figure]:
     if run.history is not None and "seconds" in run.history:
         seconds = run.history.seconds
         steps = run.history.step.diff().fillna(run.history.step.iloc[0])
-        hours = float((seconds * steps).sum()) / 3600
-        figures.append(Figure("seconds a step", f"{seconds.median():.3g}", f"{hours:.3g} h in all"))
+        minutes = float((seconds * steps).sum()) / 60
+        whole = f"{minutes / 60:.1f} hours" if minutes > 90 else f"{minutes:.1f} minutes"
+        figures.append(Figure("seconds a step", f"{seconds.median():.3g}", f"{whole} in all"))
     peaks = [s["peak_gib"] for s in run.about.get("starts", []) if "peak_gib" in s]
     if peaks:
         figures.append(Figure("peak memory", f"{max(peaks):.2f} GiB"))
