@@ -457,7 +457,7 @@ svg, img { max-width: 100%; height: auto }
 img { background: #fff }
 .wide { overflow-x: auto }
 .wide:focus-visible { outline: 2px solid rgb(var(--bar)) }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums }
+table { margin-bottom: 1rem; border-collapse: collapse; font-variant-numeric: tabular-nums }
 caption { text-align: left; font-size: 0.9rem; padding-bottom: 0.3rem }
 th, td { padding: 0.2rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right }
 th:first-child, .text { text-align: left }
