@@ -172,7 +172,7 @@ def run(args: Args, name: str, seed: int) -> None:
     data = samples_dir()
     target = data / "target/train" if recipe.adapt else None
     folders = dict(source=data / "source/train", target=target, val=data / "target/val", out=out)
-    train(recipe, **folders, resume=(out / "resume").exists(), device=args.device)
+    train(recipe, **folders, resume=(out / "recipe.json").exists(), device=args.device)
     write(args)
 
 

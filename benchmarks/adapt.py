@@ -12,6 +12,7 @@ import json
 import os
 import platform
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -21,11 +22,11 @@ import torch
 import tyro
 from tqdm import tqdm
 
+from hrda_nb.data.files import write_atomically
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.weights import load_checkpoint
 from hrda_nb.plots import Plot, save
 from hrda_nb.training.recipes import Recipe, find_recipe, picture_settings, recipe_dict, source_only
-from hrda_nb.training.state import append_rows
 from hrda_nb.training.trainer import open_data, pick_device, target_batches, train
 from hrda_nb.uda.ema_teacher import folding
 
@@ -55,7 +56,7 @@ def folders(args: Args) -> tuple[Path, Path, Path]:
 def run(args: Args, recipe: Recipe, out: Path) -> dict:
     "Train, or read what was trained: last metrics, the curve, how often val was looked at."
     if not (out / "last.safetensors").exists():
-        resume = (out / "resume").exists()
+        resume = (out / "recipe.json").exists()
         train(recipe, *folders(args), out, resume=resume, device=args.device)
     metrics = pd.read_csv(out / "metrics.csv")
     last = metrics[metrics.step == recipe.steps].set_index("class")[VIEWS]
@@ -84,7 +85,8 @@ def target_norm(args: Args, recipe: Recipe, trained: Path, out: Path, batches: i
         out.mkdir(parents=True, exist_ok=True)
         table = measure_norm(args, recipe, trained, batches)
         rows = table.reset_index(names="class").assign(step=recipe.steps)
-        append_rows(out / "metrics.csv", rows[["step", "class", *table.columns]])
+        rows = rows[["step", "class", *table.columns]]
+        write_atomically(out / "metrics.csv", partial(rows.to_csv, index=False))
     last = pd.read_csv(out / "metrics.csv").set_index("class")[VIEWS]
     return dict(
         iou=last.round(2).to_dict("index"),

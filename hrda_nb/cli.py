@@ -23,6 +23,7 @@ from tyro.conf import Positional
 from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
 from .data.labels import ClassTable, UserError
+from .data.processes import this_process
 from .data.samples import samples_dir, write_samples
 from .inference.metrics import evaluate
 from .inference.predict import predict_folder
@@ -105,8 +106,9 @@ class Train:
         if self.seeds:
             return _train_seeds(self, *folders, **options)
         train(self.recipe, *folders, resume=self.resume, **options)
-        print(f"result: {self.out / 'last.safetensors'}")
-        print(f"report: {self.out / 'report.html'}")
+        if this_process().is_first:
+            print(f"result: {self.out / 'last.safetensors'}")
+            print(f"report: {self.out / 'report.html'}")
         return 0
 
 # %% ../nbs/27_cli.ipynb #rp01

@@ -7,6 +7,7 @@ __all__ = ['rcs_probabilities', 'RareClassSampling', 'RareClassSampler', 'Source
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c003
 import itertools
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -251,6 +252,13 @@ class _Steps:
             yield list(range(first, first + self.batch_size))
 
 
+def _leave_signals(worker: int) -> None:
+    "Ctrl-C and time limits reach every process of a group; the main one ends the loading ones."
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+
+
 def batches(
     stream: Dataset,  # a `SourceStream` or `TargetStream`
     batch_size: int = 2,  # samples a step and process
@@ -268,5 +276,6 @@ def batches(
         num_workers=workers,
         pin_memory=pin_memory,
         generator=quiet,
+        worker_init_fn=_leave_signals,
     )
     return iter(loader)

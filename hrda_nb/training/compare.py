@@ -48,11 +48,8 @@ def finish(
     "Train, go on with a training, or leave a finished one as it is."
     if is_trained(recipe, out):
         return
-    resume = (out / "resume").exists()
-    if not resume:  # what ended before its first state is begun anew
-        for name in ("history.csv", "metrics.csv"):
-            (out / name).unlink(missing_ok=True)
-    train(recipe, *folders, out, resume=resume, **options)
+    begun = (out / "recipe.json").exists()
+    train(recipe, *folders, out, resume=begun, **options)
 
 # %% ../../nbs/25c_compare.ipynb #c006
 VIEW_ORDER = ("context", "detail", "fused")  # from what goes in to what comes out

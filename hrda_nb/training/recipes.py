@@ -41,6 +41,8 @@ class Recipe:
     encoder_weights: str | None = None
     # share of a new batch in BatchNorm's running averages, which evaluation uses
     norm_momentum: float = 0.1
+    # several processes: BatchNorm over the whole batch; False: each over its own pictures
+    sync_batch_norm: bool = True
 
     # --- pictures, (height, width) in pixels
 

@@ -16,12 +16,12 @@ import pandas as pd
 
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
+from ..data.processes import this_process
 from ..plots import Plot
 from .ablate import Data, Job, Watch, summarise, train_here
 from .compare import VIEW_ORDER, is_trained
 from .recipes import Recipe, source_only
 from .report import Figure, as_svg, read_run, render, scores_at, write_report
-from .state import this_process
 from .trackers import check_trackers
 from .trainer import open_data
 

@@ -6,35 +6,43 @@
 __all__ = ['open_data', 'source_batches', 'target_batches', 'make_model', 'make_step', 'train']
 
 # %% ../../nbs/25b_trainer.ipynb #c003
-import json
 import math
-import signal
-import threading
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import accelerate
 import pandas as pd
 import torch
-from accelerate.utils import reduce
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data.datasets import SegmentationDataset, class_statistics, open_folder
-from ..data.files import writable_folder, write_atomically
+from ..data.files import writable_folder
 from ..data.labels import UserError
 from ..data.layouts import find_splits, split_name
+from ..data.processes import mean_over_processes, this_process, value_of_first
 from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
 from ..inference.metrics import count_pictures, iou_table
 from ..inference.predict import PictureSettings, predict
+from ..models.batch_norm import shared_averages, synchronise_batch_norm
 from ..models.computing import keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
 from ..models.weights import load_checkpoint, load_published, save_checkpoint
 from ..plots import LOSSES, grid_image, panels
+from hrda_nb.training.interruptions import (
+    _next_batch,
+    _StopRequest,
+    _why_stopped,
+    only_training,
+    say,
+)
 from .optimizer import make_optimizer, make_schedule
 from hrda_nb.training.recipes import (
     Recipe,
@@ -42,7 +50,6 @@ from hrda_nb.training.recipes import (
     fitted,
     picture_settings,
     recipe_dict,
-    recipe_from_dict,
 )
 from hrda_nb.training.report import (
     batch_grid,
@@ -55,15 +62,18 @@ from hrda_nb.training.report import (
 from hrda_nb.training.state import (
     Run,
     TrainingData,
-    append_rows,
+    begin_anew,
+    begun_recipe,
+    check_free,
+    check_same,
     read_state,
     restore_state,
     save_state,
-    this_process,
 )
 from .trackers import Tracker, check_trackers, open_trackers
 from ..uda.contrast import attach_loss_heads
 from hrda_nb.uda.self_training import (
+    Averaged,
     SelfTraining,
     SourceOnly,
     StepReport,
@@ -90,20 +100,42 @@ def pick_device(
         raise UserError(
             f"device {name!r} is not available on this machine: choose --device auto or cpu"
         )
-    if kind == "cuda" and this_process().count > 1:
-        return accelerate.PartialState().device
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        return torch.device(name, int(os.environ["LOCAL_RANK"]))
     return torch.device(name)
 
 
-def _average_gradients(model: nn.Module) -> None:
-    "The mean of the gradients over all processes; nothing to do in a single one."
-    if this_process().count == 1:
-        return
-    params = [p for p in model.parameters() if p.requires_grad]
-    grads = [torch.zeros_like(p) if p.grad is None else p.grad for p in params]
-    mean = reduce(torch.cat([g.flatten() for g in grads]), "mean")  # one message for all
-    for p, grad in zip(params, mean.split([p.numel() for p in params])):
-        p.grad = grad.view_as(p)
+def join_processes(
+    device: torch.device,  # of `pick_device`
+    precision: str | None = None,  # of the forward passes; float16 on a GPU scales its gradients
+) -> Accelerator:
+    "Meet the other processes of this training, if a launcher has started any."
+    scales = precision == "float16" and device.type == "cuda"
+    launched = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return Accelerator(
+        device_placement=False,
+        cpu=launched and device.type == "cpu",
+        mixed_precision="fp16" if scales else "no",
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)],
+    )
+
+# %% ../../nbs/25b_trainer.ipynb #pr10
+_LOST = ("Connection closed", "Connection reset", "Timed out", "timeout", "NCCL", "ncclRemoteError")
+
+
+@contextmanager
+def others_alive(
+    out: str | Path,  # folder of the training
+) -> Iterator[None]:
+    "Raise `UserError` where another process of this training has ended in the middle of it."
+    try:
+        yield
+    except RuntimeError as e:
+        if this_process().count == 1 or not any(sign in str(e) for sign in _LOST):
+            raise
+        raise UserError(
+            f"{out}: another process of this training has ended; start all again with --resume"
+        ) from e
 
 # %% ../../nbs/25b_trainer.ipynb #c009
 def open_split(
@@ -239,19 +271,20 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
     recipe: Recipe,
-    model: nn.Module,  # the student
+    model: nn.Module,  # the student, or its wrapper
     step: int,  # number of the training step
+    backward: Callable[[Tensor], Any] | None = None,  # takes a loss; None: `loss.backward()`
 ) -> TrainingStep:
     "The method that a step uses; each process draws its own boxes and classes."
     config = recipe.self_training
     config = replace(config, seed=config.seed + this_process().rank)
     if not recipe.adapt or step < recipe.source_steps:
-        return SourceOnly(model, config=config)
-    if not (recipe.pretrained and config.feature_distance_weight):
-        return SelfTraining(model, config=config)
-    device = next(model.parameters()).device
-    imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
-    return SelfTraining(model, imagenet, config)
+        return SourceOnly(model, config=config, backward=backward)
+    imagenet = None
+    if recipe.pretrained and config.feature_distance_weight:
+        device = next(model.parameters()).device
+        imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
+    return SelfTraining(model, imagenet, config, backward)
 
 # %% ../../nbs/25b_trainer.ipynb #c022
 def _load_initial(
@@ -277,31 +310,33 @@ def build_run(
     init: str | Path | None = None,  # a checkpoint to start from
     resume: bool = False,  # go on with what `out` holds
     device: torch.device,
+    accelerator: Accelerator | None = None,  # of `join_processes`; None: no other processes
 ) -> Run:
     "Everything that a training needs, ready for its next step."
     keep_memory()
+    accelerator = accelerator or join_processes(device)
     out = writable_folder(out)
-    frequency = _class_frequency(data.source) if recipe.class_weight_power else None
-    r = fitted(_settled(recipe, out) if resume else recipe, data.classes, frequency)
-    if not resume and (out / "resume").exists():
-        raise UserError(
-            f"{out}: holds a training already; "
-            "add --resume to go on with it, or choose another --out"
-        )
-    state = read_state(out, r) if resume else None
-    model = _first_model(r, data.classes.num_classes, init, resume)
+    with accelerator.main_process_first():  # classes are counted once
+        frequency = _class_frequency(data.source) if recipe.class_weight_power else None
+    asked = _settled(recipe, out) if resume else recipe
+    r = fitted(asked, data.classes, frequency)
+    state = _read_state(out, asked, r) if resume else check_free(out)
+    model = _first_model(r, data.classes.num_classes, init, resume=bool(state))
     model.to(device, memory_format=torch.channels_last)
-    r = replace(r, self_training=settled(r.self_training, model))
+    if r.sync_batch_norm and accelerator.num_processes > 1:
+        synchronise_batch_norm(model)
+    r = replace(r, self_training=value_of_first(settled(r.self_training, model)))
     optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
     schedule = make_schedule(optimizer, r.steps, r.warmup, r.constant)
+    student, optimizer = accelerator.prepare(Averaged(model), optimizer)
     torch.manual_seed(r.seed + this_process().rank)  # of dropout, however the network began
-    method = make_step(r, model, max(0, state["step"] - 1) if state else 0)
-    run = Run(r, data, model, optimizer, schedule, method, out, device)
+    step = max(0, state["step"] - 1) if state else 0
+    method = make_step(r, student, step, accelerator.backward)
+    run = Run(r, data, model, optimizer, schedule, method, out, device, accelerator=accelerator)
     if state:
         restore_state(run, state)
     else:
-        text = json.dumps(recipe_dict(_with_precision(recipe, r.self_training.autocast)), indent=1)
-        write_atomically(out / "recipe.json", lambda part: part.write_text(text))
+        begin_anew(run, _with_precision(recipe, r.self_training.autocast))
     return run
 
 # %% ../../nbs/25b_trainer.ipynb #n6d0b01
@@ -312,11 +347,17 @@ def _with_precision(recipe: Recipe, precision: str | None) -> Recipe:
 
 def _settled(recipe: Recipe, out: Path) -> Recipe:
     "A recipe that left its precision to a trial, with what the training in `out` found then."
-    written = out / "recipe.json"
-    if recipe.self_training.autocast != "auto" or not written.exists():
-        return recipe
-    begun = recipe_from_dict(json.loads(written.read_text(encoding="utf-8")))
-    return _with_precision(recipe, begun.self_training.autocast)
+    begun = begun_recipe(out) if recipe.self_training.autocast == "auto" else None
+    return _with_precision(recipe, begun.self_training.autocast) if begun else recipe
+
+
+def _read_state(out: Path, asked: Recipe, recipe: Recipe) -> dict[str, Any] | None:
+    "The state to go on from; None where the same training was interrupted before its first."
+    state = read_state(out, recipe)
+    if state is None:
+        check_same(begun_recipe(out), asked, out)
+        say(f"{out}: no state had been saved yet; begins at step 0")
+    return state
 
 # %% ../../nbs/25b_trainer.ipynb #c022bb
 def _first_model(
@@ -344,14 +385,22 @@ def _check_finite(out: Path, row: dict[str, Any]) -> None:
         )
 
 
+def _over_processes(means: dict[str, float], device: torch.device) -> dict[str, float]:
+    "The means of what all processes report."
+    if this_process().count == 1:
+        return means
+    values = torch.tensor(list(means.values()), device=device)
+    return dict(zip(means, mean_over_processes(values).tolist()))
+
+
 def _log_row(run: Run) -> dict[str, Any]:
     "Write a row of `history.csv`: means since the last row."
     phase = "adapt" if run.method.has_teacher else "source"
     further = [name for name in run.means.sums if name not in _COLUMNS]  # of additional losses
-    row = dict(step=run.step, phase=phase, **run.means.take([*_COLUMNS, *further]))
+    means = run.means.take([*_COLUMNS, *further])
+    row = dict(step=run.step, phase=phase, **_over_processes(means, run.device))
     _check_finite(run.out, row)
-    if this_process().is_first:
-        append_rows(run.out / "history.csv", pd.DataFrame([row]))
+    run.history.append(pd.DataFrame([row]))
     return row
 
 # %% ../../nbs/25b_trainer.ipynb #c023b
@@ -363,10 +412,10 @@ def _evaluate(run: Run) -> pd.DataFrame | None:  # class x view, percent; None: 
     settings = PictureSettings(**picture_settings(run.recipe))
     counts = count_pictures(run.result, run.data.val, classes, settings, progress=False)
     table = iou_table(counts, classes)
+    rows = table.reset_index(names="class")
+    rows.insert(0, "step", run.step)
+    run.metrics.append(rows)
     if this_process().is_first:
-        rows = table.reset_index(names="class")
-        rows.insert(0, "step", run.step)
-        append_rows(run.out / "metrics.csv", rows)
         write_confusion(run.out, counts["fused"], classes)
     return table
 
@@ -399,46 +448,31 @@ def _save_result(run: Run) -> None:
     meta = dict(classes=run.data.classes.as_dict(), recipe=recipe_dict(run.recipe), step=run.step)
     save_checkpoint(run.out / "last.safetensors", run.result, meta)
 
-# %% ../../nbs/25b_trainer.ipynb #t020
-class _StopRequest:
-    "Ctrl-C and SIGTERM end the step that is under way, not the process; a second Ctrl-C does."
-
-    def __init__(self):
-        self.asked = False
-        self.old = {}  # signal -> its handler before
-
-    def __enter__(self) -> "_StopRequest":
-        if threading.current_thread() is threading.main_thread():  # signals are caught there only
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self.old[number] = signal.signal(number, self._ask)
-        return self
-
-    def _ask(self, *_) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self.old.items():
-            signal.signal(number, handler)
-
 # %% ../../nbs/25b_trainer.ipynb #c024
 def _train_step(
     run: Run,
     source: dict[str, Tensor],  # image (B,3,H,W), label (B,H,W)
     target: dict[str, Tensor] | None,  # image (B,3,H,W), valid (B,H,W)
 ) -> StepReport:  # its losses with quality, lr and seconds
-    "One step: gradients by the method, averaged over processes, then the optimiser."
+    "One step: gradients by the method, then the optimiser."
     began = time.perf_counter()
     lr = run.optimizer.param_groups[0]["lr"]
     run.optimizer.zero_grad(set_to_none=True)
     report = run.method.run(source, target)
-    _average_gradients(run.model)
     run.optimizer.step()
     run.schedule.step()
     run.step += 1
     cost = dict(lr=lr, seconds=time.perf_counter() - began)
     return report._replace(losses=report.losses | cost)
+
+
+def _asked_anywhere(asked: bool, accelerator: Accelerator) -> bool:
+    "Whether any process was asked to stop: then all stop after the same step."
+    if accelerator.num_processes == 1:
+        return asked
+    if asked:
+        accelerator.set_trigger()
+    return accelerator.check_trigger()
 
 
 def _summary(row: dict[str, Any]) -> str:  # for the progress bar
@@ -454,7 +488,6 @@ def _progress_bar(run: Run, shown: bool) -> tqdm:
     return tqdm(total=steps, initial=run.step, desc=name, unit="step", disable=hidden)
 
 # %% ../../nbs/25b_trainer.ipynb #t024
-# long: the signature is a contract, and the loop is meant to be read in one piece
 def train(  # noqa: PLR0913
     recipe: Recipe | str,  # or the name of a preset
     source: str | Path,  # labelled pictures
@@ -474,12 +507,27 @@ def train(  # noqa: PLR0913
     check_trackers(trackers)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     data = open_data(recipe, source, target, val, classes)
-    run = build_run(recipe, data, out, init=init, resume=resume, device=pick_device(device))
+    where = pick_device(device)
+    accelerator = join_processes(where, recipe.self_training.autocast)
+    begin = dict(init=init, resume=resume, device=where, accelerator=accelerator)
+    with only_training(out), others_alive(out):
+        return _train(build_run(recipe, data, out, **begin), callback, progress, trackers)
+
+# %% ../../nbs/25b_trainer.ipynb #t024b
+# long: the loop is meant to be read in one piece
+def _train(
+    run: Run,
+    callback: Callable[[dict], Any] | None,
+    progress: bool,
+    trackers: Sequence[Tracker],
+) -> pd.DataFrame:
+    "All steps that are left; then the result."
     r = run.recipe
-    sources = source_batches(data, r, run.step)
-    targets = target_batches(data, r, max(0, run.step - r.source_steps)) if r.adapt else None
+    sources = source_batches(run.data, r, run.step)
+    adaptation_step = max(0, run.step - r.source_steps)
+    targets = target_batches(run.data, r, adaptation_step) if r.adapt else None
     first = this_process().is_first
-    about = note_start(run.out, data.classes, run.step, run.device) if first else {}
+    about = note_start(run.out, run.data.classes, run.step, run.device) if first else {}
 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
@@ -487,15 +535,19 @@ def train(  # noqa: PLR0913
     with (
         _StopRequest() as stop,
         _progress_bar(run, progress) as bar,
-        open_trackers(trackers if first else (), run.out, about, recipe, run.step) as tracked,
+        open_trackers(trackers if first else (), run.out, about, r, run.step) as tracked,
     ):
-        while run.step < r.steps and not stop.asked:
-            if r.adapt and run.step == r.source_steps:
-                run.method = make_step(r, run.model, run.step)
+        while run.step < r.steps:
+            adapts = r.adapt and run.step >= r.source_steps
+            source_batch = _next_batch(stop, sources)
+            target_batch = _next_batch(stop, targets) if adapts else None
+            if _asked_anywhere(stop.asked, run.accelerator):
+                break
 
-            source_batch = _to_device(next(sources), run.device)
-            adapts = run.method.has_teacher
-            target_batch = _to_device(next(targets), run.device) if adapts else None
+            if r.adapt and run.step == r.source_steps:
+                run.method = make_step(r, run.method.model, run.step, run.accelerator.backward)
+            source_batch = _to_device(source_batch, run.device)
+            target_batch = _to_device(target_batch, run.device) if adapts else None
             report = _train_step(run, source_batch, target_batch)
             run.means.add(report.losses)
             bar.update()
@@ -506,21 +558,27 @@ def train(  # noqa: PLR0913
                 tracked.log(row, run.step)
                 if callback and first:
                     callback(row)
-            if due(r.eval_every):
-                tracked.log_metrics(_evaluate(run), run.step)
-            if due(r.picture_every) and first:
-                tracked.log_picture(_save_pictures(run), run.step)
-                batch = source_batch, target_batch, report
-                tracked.log_picture(_save_batch(run, *batch), run.step)
+            if due(r.eval_every) or due(r.picture_every):
+                with shared_averages(run.result):
+                    if due(r.eval_every):
+                        tracked.log_metrics(_evaluate(run), run.step)
+                    if due(r.picture_every) and first:
+                        tracked.log_picture(_save_pictures(run), run.step)
+                        batch = source_batch, target_batch, report
+                        tracked.log_picture(_save_batch(run, *batch), run.step)
             report = None  # its pictures make room for the next step
             if run.step % r.save_every == 0:
                 save_state(run)
+        save_state(run)
 
-    save_state(run)
-    if first and run.step == r.steps:
-        _save_result(run)
+    done = run.step == r.steps
+    if done:
+        with shared_averages(run.result):
+            if first:
+                _save_result(run)
     if first:
         report_at_end(run.out, run.device)
-    if run.step < r.steps:
-        raise KeyboardInterrupt(f"stopped at step {run.step} of {r.steps}; go on with --resume")
-    return pd.read_csv(run.out / "history.csv")
+    if not done:
+        raise _why_stopped(stop, run.step, r.steps)
+    run.accelerator.wait_for_everyone()
+    return run.history.rows()

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.geometry import Box, crop, random_box, resize_nearest
+from ..data.processes import rows_of_all_processes, sum_over_processes
 from ..data.registry import Registry
 from ..models.crops import context_view
 from ..models.weights import LOSS_HEADS
@@ -95,9 +96,10 @@ def draw_anchors(
     "Half hard, half easy cells of each class in each picture, as far as there are such."
     label, predicted = label.flatten(1), predicted.flatten(1)
     groups = _groups(label, max_views, ignore_index)
+    everywhere = int(sum_over_processes(torch.tensor(len(groups), device=label.device)))
     if not groups:
         return None
-    n = min(max_anchors // len(groups), max_views)
+    n = min(max_anchors // everywhere, max_views)
     cells = [_hard_and_easy(label[b] == c, predicted[b] == c, n, permutation) for b, c in groups]
     images, classes = label.new_tensor(groups, dtype=torch.long).unbind(1)
     counts = torch.tensor([len(c) for c in cells], device=label.device)
@@ -280,12 +282,26 @@ class PixelContrast:
         c, out = self.step.config, seen.output
         features = out.features if out.detail is None else out.detail_features
         z = self.step.network.loss_heads["pixel_contrast"](stacked_levels(features))
-        anchors = draws.take("anchors", lambda: self.draw(seen, z.shape[-2:]))
+        none = torch.zeros(0, dtype=torch.long, device=z.device)
+        anchors = self.anchors(seen, z.shape[-2:], draws) or Anchors(none, none, none)
+        own = z.flatten(2)[anchors.image, :, anchors.cell]  # (A,D)
+        vectors = rows_of_all_processes(own)
+        label = rows_of_all_processes(anchors.label.long())
         loss = z.sum() * 0  # no class has enough cells: nothing to learn
-        if anchors is not None:
-            vectors = z.flatten(2)[anchors.image, :, anchors.cell]  # (A,D)
-            loss = pixel_contrast(vectors, anchors.label, c.contrast_temperature)
+        if len(label):
+            loss = pixel_contrast(vectors, label, c.contrast_temperature)
         return dict(pixel_contrast=c.pixel_contrast_weight * loss)
+
+    def anchors(
+        self,
+        seen: StudentPass,
+        size: tuple[int, int],  # (h,w) in cells
+        draws: Draws,
+    ) -> Anchors | None:  # None: no class has enough cells
+        "Given or drawn, for the whole batch or for the part of it that is computed."
+        if seen.parts == 1:
+            return draws.take("anchors", lambda: self.draw(seen, size))
+        return draws.take_part("anchors", seen.part, lambda: self.draw(seen, size))
 
     def draw(self, seen: StudentPass, size: tuple[int, int]) -> Anchors | None:
         "Anchors of this pass."

@@ -63,10 +63,23 @@ class Draws:
         name: str,  # a field of `Decisions`
         draw: Callable[[], Any],  # called if it was not given
     ) -> Any:
-        "A decision."
-        value = getattr(self.given, name)
-        self.decided[name] = draw() if is_drawn(value) else value
+        "A decision; whoever asks again gets the same."
+        if name not in self.decided:
+            value = getattr(self.given, name)
+            self.decided[name] = draw() if is_drawn(value) else value
         return self.decided[name]
+
+    def take_part(
+        self,
+        name: str,  # a field of `Decisions`
+        part: int,  # which part of the batch, in order from 0
+        draw: Callable[[], Any],  # called if it was not given
+    ) -> Any:
+        "A decision about a part of the batch; all parts together are a list."
+        value = getattr(self.given, name)
+        decided = self.decided.setdefault(name, [])
+        decided.append(draw() if is_drawn(value) else value[part])
+        return decided[part]
 
     def detail_box(
         self,

@@ -16,6 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import batch_norm
 
+from hrda_nb.models.batch_norm import (
+    batch_statistics,
+    is_synchronised,
+    move_averages,
+    pixels_of_channel,
+)
+
 # %% ../../nbs/13_ema_teacher.ipynb #c006
 def ema_alpha(
     t: int,  # number of the training step, from 0
@@ -82,4 +89,8 @@ def folding(
 def _fold(norm: nn.BatchNorm2d, inputs: tuple[Tensor], momentum: float) -> None:
     "Training mode moves the averages; what it computes is not used."
     averages = norm.running_mean, norm.running_var
-    batch_norm(inputs[0].detach(), *averages, training=True, momentum=momentum)
+    x = inputs[0].detach()
+    if is_synchronised(norm):
+        move_averages(norm, batch_statistics(x), pixels_of_channel(x), momentum)
+    else:
+        batch_norm(x, *averages, training=True, momentum=momentum)

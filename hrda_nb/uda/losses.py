@@ -100,6 +100,16 @@ class StudentPass:
     weight: Tensor | None = None  # (B,H,W) in [0,1]; None: 1
     box: Box | None = None  # of the detail crop, in pixels
     output: Output | None = None  # of the student
+    # Where a batch is computed in parts, which one this is, of how many; and the labels (N,H,W) of
+    # the whole batch of this process.
+    part: int = 0
+    parts: int = 1
+    batch_label: Tensor | None = None  # None: `label` is the whole batch
+
+    @property
+    def all_labels(self) -> Tensor:  # (N,H,W)
+        "The labels of the whole batch of this process."
+        return self.label if self.batch_label is None else self.batch_label
 
 
 class AdditionalLoss(Protocol):

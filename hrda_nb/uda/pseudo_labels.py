@@ -15,6 +15,11 @@ from torch import Tensor
 
 from ..data.geometry import resize
 from ..data.labels import UserError
+from hrda_nb.data.processes import (
+    mean_over_processes,
+    rows_of_all_processes,
+    sum_over_processes,
+)
 from ..data.registry import Registry
 from .losses import at_least_float32
 
@@ -101,11 +106,12 @@ class Weighting:
 # %% ../../nbs/14_pseudo_labels.ipynb #m1
 @weightings.register("batch")
 class BatchQuality(Weighting):
-    "One $q$ for all pictures of the batch, as published."
+    "One $q$ for all pictures of the batch, in all processes, as published."
 
     def weight(self, label: Tensor, confidence: Tensor) -> Tensor:
         "The fraction of confident pixels in the batch."
-        return quality(confidence, self.threshold).mean().expand_as(confidence).clone()
+        q = mean_over_processes(quality(confidence, self.threshold).mean())
+        return q.expand_as(confidence).clone()
 
 
 @weightings.register("picture")
@@ -171,7 +177,9 @@ class ClassThresholds(Weighting):
         label: Tensor,  # (B,H,W) class index
         confidence: Tensor,  # (B,H,W) in [0,1]
     ) -> None:
-        "Follow the classes that a batch shows in more than 20 pixels."
+        "Follow the classes that a batch, all processes together, shows in more than 20 pixels."
+        label = rows_of_all_processes(label)
+        confidence = rows_of_all_processes(confidence)
         for k in range(len(self.values)):
             pixels = confidence[label == k]
             if len(pixels) > _MIN_PIXELS:
@@ -225,11 +233,12 @@ def class_means(
     features: Tensor,  # (B,C,h,w)
     num_classes: int,  # K
 ) -> ClassMeans:
-    "The mean over the pixels of each class, each with the feature of its cell (ProDA, eq. 4)."
+    """The mean over the pixels of each class in all processes, each with the feature of its cell
+    (ProDA, eq. 4)."""
     count = pixels_in_cells(label, features.shape[-2:], num_classes)  # (B*h*w,K)
     vectors = features.movedim(1, -1).flatten(0, 2)  # (B*h*w,C)
-    pixels = count.sum(0)
-    total = count.T.to(vectors.dtype) @ vectors  # (K,C)
+    pixels = sum_over_processes(count.sum(0))
+    total = sum_over_processes(count.T.to(vectors.dtype) @ vectors)  # (K,C)
     return ClassMeans(total / pixels.clamp(min=1)[:, None], pixels)
 
 # %% ../../nbs/14_pseudo_labels.ipynb #7af5f624

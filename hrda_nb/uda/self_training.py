@@ -15,10 +15,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from ..data.geometry import Box
 from ..data.labels import UserError
 from ..data.transforms import ColorJitter
+from ..models.batch_norm import is_synchronised, synchronise_batch_norm
 from ..models.computing import chosen_precision, forward_precision
 from ..models.crops import random_detail_box
 from hrda_nb.uda.class_mix import (
@@ -120,6 +122,9 @@ class SelfTrainingConfig:
     mask_augment: bool = True  # jitter and blur, drawn as for mixing; False: neither
     # --- computing
 
+    # Parts of a batch that are computed one after the other, with the memory of one; all but
+    # BatchNorm and the pixel contrast are those of the whole batch.
+    accumulate: int = 1
     one_backward: bool = False  # True: one backward of all losses; needs the memory of all passes
     # Precision of the forward passes; losses stay float32. "auto": bfloat16 where it is faster.
     autocast: Literal["auto", "bfloat16", "float16", "float32"] | None = None
@@ -177,6 +182,49 @@ additional_losses["pixel_contrast"] = PixelContrast.for_step
 additional_losses["patch_contrast"] = PatchContrast.for_step
 additional_losses["masked_consistency"] = MaskedConsistency.for_step
 
+# %% ../../nbs/19_self_training.ipynb #pr2
+class Averaged(nn.Module):
+    "What DDP wraps: losses that pass have their gradients averaged."
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+        self.unused = nn.Parameter(torch.zeros(()))  # DDP complains where every one is used
+
+    def named_buffers(self, *args: Any, **kw: Any) -> Iterator:
+        "None: BatchNorm's averages are no business of DDP."
+        return iter(())
+
+    def forward(self, loss: Tensor) -> Tensor:
+        return loss
+
+
+class Student(NamedTuple):
+    "A network that learns."
+
+    network: nn.Module
+    forward: nn.Module  # what is called with pictures: the network, or somebody else's wrapper
+    average: nn.Module | None = None  # takes losses, see `Averaged`; None: nothing to average
+
+
+def as_student(
+    model: nn.Module,  # a network, or one in a wrapper such as DDP
+    config: SelfTrainingConfig,  # says which heads the losses need
+) -> Student:
+    "Find the network in its wrapper, give it the heads of its losses, and keep DDP out of its way."
+    inside = getattr(model, "module", model)
+    network = inside.network if isinstance(inside, Averaged) else inside
+    attach_loss_heads(network, config)
+    if any(map(is_synchronised, network.modules())):
+        synchronise_batch_norm(network)  # the heads' too
+    if isinstance(inside, Averaged):
+        return Student(network, network, model)
+    if not isinstance(model, DistributedDataParallel):
+        return Student(network, model)
+    options = dict(device_ids=model.device_ids, process_group=model.process_group)
+    averaged = DistributedDataParallel(Averaged(network), find_unused_parameters=True, **options)
+    return Student(network, network, averaged)
+
 # %% ../../nbs/19_self_training.ipynb #c014
 class TrainingStep:
     "What every kind of step owns: student and teacher, settings, losses, chance and a counter."
@@ -191,14 +239,15 @@ class TrainingStep:
         backward: Callable[[Tensor], Any] | None = None,  # takes a loss; None: `loss.backward()`
         generator: np.random.Generator | None = None,  # draws everything; None: from `config.seed`
     ):
+        config = config or SelfTrainingConfig()
         self.model = model
-        self.network = getattr(model, "module", model)
-        self.config = settled(config or SelfTrainingConfig(), self.network)
+        self.student = as_student(model, config)
+        self.network = self.student.network
+        self.config = settled(config, self.network)
         self.imagenet_encoder = self._frozen(imagenet_encoder)
         self.backward = backward or torch.Tensor.backward
         self.rng = generator or np.random.default_rng(self.config.seed)
         self.iteration = 0
-        attach_loss_heads(self.network, self.config)
         self.teacher = make_teacher(self.network) if self.has_teacher else None
         weighting = weightings[self.config.quality_of] if self.has_teacher else None
         self.weighting = weighting and weighting.from_config(self.config)
@@ -233,6 +282,25 @@ class TrainingStep:
 STAGES = ("source", "mixed", "masked")  # passes of the student, in the order of their detail boxes
 
 
+def parts_of(
+    seen: StudentPass,  # of a whole batch
+    count: int,  # of parts
+) -> list[StudentPass]:
+    "A batch in parts. Raises `UserError` where it does not divide."
+    n = len(seen.image)
+    if count == 1:
+        return [seen]
+    if n % count:
+        raise UserError(f"accumulate {count}: does not divide the batch of {n} pictures")
+    weights = [None] * count if seen.weight is None else seen.weight.chunk(count)
+    pictures = zip(seen.image.chunk(count), seen.label.chunk(count), weights)
+    common = dict(box=seen.box, parts=count, batch_label=seen.label)
+    return [
+        StudentPass(seen.stage, image, label, weight, part=i, **common)
+        for i, (image, label, weight) in enumerate(pictures)
+    ]
+
+
 class StudentStep(TrainingStep):
     "How the student learns from one pass; what the passes are, subclasses say."
 
@@ -245,18 +313,35 @@ class StudentStep(TrainingStep):
         draws: Draws,
         factor: float = 1.0,  # of the segmentation losses
     ) -> dict[str, Tensor]:  # the losses by name, weighted and detached
-        "One pass of the student: forward, losses, backward."
-        c = self.config
+        "One pass of the student: forward, losses, backward; in parts if the settings say so."
         box = draws.detail_box(STAGES.index(stage), lambda: self._detail_box(image))
-        with forward_precision(image.device, c.autocast):
-            out = self.model(image, detail_box=box)
+        means: dict[str, Tensor] = {}
+        for seen in parts_of(StudentPass(stage, image, label, weight, box), self.config.accumulate):
+            losses = self._losses(seen, draws, factor)
+            is_last = stage == self.last_stage and seen.part + 1 == seen.parts
+            self._collect(sum(losses.values()) / seen.parts, is_last)
+            for name, loss in losses.items():
+                means[name] = means.get(name, 0.0) + loss.detach() / seen.parts
+        return means
+
+    def _losses(self, seen: StudentPass, draws: Draws, factor: float) -> dict[str, Tensor]:
+        "Forward and losses."
+        c = self.config
+        with forward_precision(seen.image.device, c.autocast):
+            seen.output = self.student.forward(seen.image, detail_box=seen.box)
             fused, detail = segmentation_losses(
-                out, label, weight, box, c.detail_weight, c.ignore_index
+                seen.output, seen.label, seen.weight, seen.box, c.detail_weight, c.ignore_index
             )
-            losses = {stage: factor * fused, f"{stage}_detail": factor * detail}
-            losses |= self._additional(StudentPass(stage, image, label, weight, box, out), draws)
-        self._collect(sum(losses.values()))
-        return {name: loss.detach() for name, loss in losses.items()}
+            losses = {seen.stage: factor * fused, f"{seen.stage}_detail": factor * detail}
+            return losses | self._additional(seen, draws)
+
+    @property
+    def last_stage(self) -> str:
+        "The student's last pass of a step, after which all gradients are there."
+        if not self.has_teacher:
+            return "source"
+        further = any(loss.stage == "target" for loss in self.additional_losses)
+        return "masked" if further else "mixed"
 
     def _detail_box(self, image: Tensor) -> Box | None:
         return draw_detail_box(self.network, image.shape[-2:], self.config, self.rng)
@@ -269,21 +354,32 @@ class StudentStep(TrainingStep):
                 losses |= loss(seen, draws)
         return losses
 
-    def _collect(self, loss: Tensor) -> None:
+    def _collect(self, loss: Tensor, is_last: bool) -> None:
         "Go backward now, or with everything else at the end of the step."
         if self.config.one_backward:
             self._waiting.append(loss)
+        elif is_last:
+            self._average(loss)
         else:
             self.backward(loss)
 
+    def _average(self, loss: Tensor) -> None:
+        "Go backward, and average all gradients of the step over the processes meanwhile."
+        self.backward(loss if self.student.average is None else self.student.average(loss))
+        self._is_averaged = True
+
     def _begin(self) -> None:
         self._waiting: list[Tensor] = []  # losses whose gradients are not collected yet
+        self._is_averaged = False
         self.model.train()
 
     def _finish(self) -> None:
         if self._waiting:
-            self.backward(sum(self._waiting))
+            self._average(sum(self._waiting))
             self._waiting.clear()
+        if self.student.average is not None and not self._is_averaged:
+            learned = (p for p in self.network.parameters() if p.grad is not None)
+            self._average(sum((p * 0).sum() for p in learned))
         self.iteration += 1
 
 # %% ../../nbs/19_self_training.ipynb #m6
@@ -366,9 +462,10 @@ def label_target(
         folding(teacher, momentum),
         window_overlap(teacher, config.teacher_overlap),
     ):
-        out = teacher(target["image"])
-        logits = out.upsampled("fused")
-    pseudo = weighting(logits, out.features)
+        outs = [teacher(image) for image in target["image"].chunk(config.accumulate)]
+        logits = torch.cat([out.upsampled("fused") for out in outs])
+        features = [torch.cat(level) for level in zip(*(out.features for out in outs))]
+    pseudo = weighting(logits, features)
     margins = target.get("valid"), config.ignore_top, config.ignore_bottom
     return pseudo._replace(weight=without_margins(pseudo.weight, *margins))
 
