@@ -24,6 +24,7 @@ from tyro.conf import Positional
 
 from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
+from .data.joined import doctor_sets, open_split
 from .data.labels import ClassTable, UserError
 from .data.processes import raise_in_all, this_process
 from .data.samples import samples_dir, write_samples
@@ -42,7 +43,7 @@ from hrda_nb.training.recipes import (
 )
 from .training.seeds import finished_seeds, miou_rows, report, run_seeds
 from .training.tables import read_table, table_list
-from .training.trainer import join_processes, open_split, pick_device, train
+from .training.trainer import join_processes, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -82,13 +83,19 @@ class Train:
     """Train a recipe: hrda train RECIPE --source DIR --target DIR --out DIR;
     hrda train RECIPE --help shows every setting."""
 
-    # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA, ACDC as downloaded
-    source: Path
+    # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA, ACDC as downloaded;
+    # several folders are one source
+    source: tuple[Path, ...]
     out: Path  # where checkpoint, history, metrics and pictures go
-    # unlabelled pictures to adapt to; of ACDC and Dark Zurich all, or a folder like rgb_anon/night
-    target: Path | None = None
+    # unlabelled pictures to adapt to, in one folder or several; of ACDC and Dark Zurich all, or a
+    # folder like rgb_anon/night
+    target: tuple[Path, ...] | None = None
     val: Path | None = None  # labelled target pictures, for reporting only
+    # few labelled target pictures, to learn from beside the others
+    target_labels: Path | None = None
     classes: Path | None = None  # classes.json; None: found beside the data
+    # maps.json: which class of a source is which of the training; None: found beside each set
+    maps: Path | None = None
     init: Path | None = None  # checkpoint to start from
     resume: bool = False  # go on with an interrupted training in --out
     device: Device = "auto"  # where to compute
@@ -102,7 +109,7 @@ class Train:
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
     def __call__(self) -> int:
-        names = ("classes", "init", "device", "trackers")
+        names = ("classes", "init", "device", "maps", "target_labels", "trackers")
         options = {name: getattr(self, name) for name in names}
         folders = self.source, self.target, self.val, self.out
         if self.seeds:
@@ -169,7 +176,7 @@ class Bench:
 
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
-    "train": "--source DIR --target DIR --out DIR [any setting]",
+    "train": "--source DIR... --target DIR... --out DIR [any setting]",
     "bench": "[--yardstick] [--out DIR] [any setting]",
 }
 
@@ -434,13 +441,18 @@ class Prepare:
 # %% ../nbs/27_cli.ipynb #c013b
 @dataclass
 class Doctor:
-    "Look for everything that would spoil a training; exit code 1 if something would."
+    """Look for everything that would spoil a training; exit code 1 if something would. Of several
+    folders also what is lost when they are brought onto one class table."""
 
-    folder: Positional[Path]  # pictures, with or without labels
+    folders: Positional[tuple[Path, ...]]  # pictures, with or without labels
     classes: Path | None = None  # classes.json; None: found beside the data
+    # maps.json: which class of a set is which of the training; None: found beside each set
+    maps: Path | None = None
 
     def __call__(self) -> int:
-        return _show(doctor(self.folder, self.classes))
+        if len(self.folders) == 1 and not self.maps:
+            return _show(doctor(self.folders[0], self.classes))
+        return _show(doctor_sets(self.folders, self.classes, self.maps))
 
 
 def _show(report: Report) -> int:  # exit code

@@ -64,6 +64,10 @@ class Recipe:
     source_jitter: float = 0.2
     # its share of pictures that lose their colour, 0 to 1
     source_grey: float = 0.0
+    # how often each of several sources is drawn, a number above 0 for each, such as 2 1 1;
+    # None: all pictures alike
+    source_weights: tuple[float, ...] | None = None
+    target_weights: tuple[float, ...] | None = None  # likewise of several targets
 
     # --- rare-class sampling of source pictures
 

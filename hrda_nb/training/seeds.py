@@ -251,14 +251,15 @@ def run_seeds(  # noqa: PLR0913 (the folders of `train`, and what is done with t
     baseline: bool = False,  # also without adaptation, for paired differences
     classes: str | Path | None = None,  # a classes.json; None: found beside the data
     progress: bool = True,  # a bar with the time left
-    **options,  # init, device, trackers of `train`
+    **options,  # init, device, maps, target_labels, trackers of `train`
 ) -> pd.DataFrame:  # view, class, row: mean, std, n, difference, low, high, and each seed
     """Train a recipe with each seed, or go on where it was interrupted. Raises `UserError` before
     anything is trained; what fails later is reported in one line."""
     if val is None:
         raise UserError("seeds are compared on labelled target pictures: give --val DIR")
     check_trackers(options.get("trackers", ()))
-    open_data(recipe, source, target, val, classes)
+    further = {name: options.get(name) for name in ("maps", "target_labels")}
+    open_data(recipe, source, target, val, classes, **further)
     out = writable_folder(out)
     if (out / "recipe.json").exists():
         raise UserError(f"{out}: holds a single training; choose another --out for several seeds")

@@ -39,6 +39,7 @@ class TrainingData:
     source: SegmentationDataset
     target: SegmentationDataset | None  # None: source only
     val: SegmentationDataset | None  # None: no evaluation
+    labelled_target: SegmentationDataset | None = None  # few labels; None: none
 
 
 @dataclass

@@ -22,17 +22,19 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..data.datasets import SegmentationDataset, class_statistics, open_folder
+from ..data.datasets import SegmentationDataset, class_statistics
 from ..data.files import writable_folder
+from ..data.joined import Folders, check_maps, folder_list, open_sets
 from ..data.labels import UserError
-from ..data.layouts import find_splits, split_name
 from ..data.processes import mean_over_processes, this_process, value_of_first
 from hrda_nb.data.rare_class_sampling import (
+    LabelledTargetStream,
     RareClassSampling,
     SourceAugmentation,
     SourceStream,
     TargetStream,
     batches,
+    drawn_pixels,
 )
 from ..inference.metrics import count_pictures, iou_table
 from ..inference.predict import PictureSettings, predict
@@ -144,41 +146,54 @@ def others_alive(
         ) from e
 
 # %% ../../nbs/25b_trainer.ipynb #c009
-def open_split(
-    folder: str | Path,
-    split: str,  # "train" or "val"
-    classes: str | Path | None,  # a classes.json; None: found beside the data
-    *,
-    labelled: bool,  # labels must be there; False: they are not looked at
-) -> SegmentationDataset:
-    "A data folder, or its `split` where it holds several, as Cityscapes does."
-    folder = Path(folder).expanduser().absolute()
-    splits = {split_name(p) for p in find_splits(folder)}
-    return open_folder(folder, classes, labelled, split=split if split in splits else None)
-
-# %% ../../nbs/25b_trainer.ipynb #c009b
-def open_data(
-    recipe: Recipe,
-    source: str | Path,  # labelled pictures
-    target: str | Path | None = None,  # unlabelled pictures; not opened without adaptation
-    val: str | Path | None = None,  # labelled target pictures
-    classes: str | Path | None = None,  # a classes.json; None: found beside the data
-) -> TrainingData:
-    "Open the folders of a training. Raises `UserError` for what is missing or does not fit."
+def _check_roles(recipe: Recipe, target: Folders | None, target_labels: str | Path | None) -> None:
+    "Complain about folders that a recipe needs, or cannot use."
     if recipe.adapt and target is None:
         raise UserError(
             "this recipe adapts to a target: give --target DIR, or --no-adapt for source only"
         )
-    sources = open_split(source, "train", classes, labelled=True)
-    vals = open_split(val, "val", classes, labelled=True) if val else None
-    if vals and vals.classes.names != sources.classes.names:
+    if target_labels and not recipe.adapt:
         raise UserError(
-            f"{val} and {source} have different classes: give one table with --classes FILE"
+            "--target-labels are learned from in self-training, which --no-adapt leaves out: "
+            "name the folder as a further --source, or leave out one of the two"
         )
+
+
+def _check_apart(few: SegmentationDataset | None, val: SegmentationDataset | None) -> None:
+    "Complain about pictures that are learned from and scored."
+    scored = {path.resolve() for path in val.image_paths} if val else set()
+    both = [path for path in few.image_paths if path.resolve() in scored] if few else []
+    if both:
+        raise UserError(
+            f"{few.root}: {len(both)} of these labelled pictures are also in {val.root}; a score "
+            "on pictures that were trained on means nothing: take them out of one of the two"
+        )
+
+# %% ../../nbs/25b_trainer.ipynb #c009b
+def open_data(
+    recipe: Recipe,
+    source: Folders,  # labelled pictures, in one folder or several
+    target: Folders | None = None,  # unlabelled pictures; not opened without adaptation
+    val: str | Path | None = None,  # labelled target pictures, for the scores
+    classes: str | Path | None = None,  # a classes.json; None: found beside the data
+    maps: str | Path | None = None,  # a maps.json; None: found beside each set
+    target_labels: str | Path | None = None,  # few labelled target pictures to learn from
+) -> TrainingData:
+    "Open the folders of a training. Raises `UserError` for what is missing or does not fit."
+    _check_roles(recipe, target, target_labels)
+    roots = folder_list(source)
+    further = [folder_list(folder)[0] for folder in (val, target_labels) if folder]
+    check_maps(maps, roots + further)
+    sources = open_sets(source, "train", classes, maps, weights=recipe.source_weights)
+    how = dict(maps=maps, onto=sources.classes, own=len(roots) > 1 or maps is not None)
+    vals = open_sets(val, "val", classes, **how) if val else None
+    few = open_sets(target_labels, "train", classes, **how) if target_labels else None
+    _check_apart(few, vals)
     targets = None
     if recipe.adapt:
-        targets = open_split(target, "train", classes, labelled=False)
-    return TrainingData(sources.classes, sources, targets, vals)
+        weights = recipe.target_weights
+        targets = open_sets(target, "train", classes, weights=weights, labelled=False)
+    return TrainingData(sources.classes, sources, targets, vals, few)
 
 # %% ../../nbs/25b_trainer.ipynb #t011
 def _batches(
@@ -227,10 +242,35 @@ def target_batches(
     stream = TargetStream(data.target, r.context_size, margins, size=r.target_size, seed=r.seed)
     return _batches(stream, r, start)
 
+# %% ../../nbs/25b_trainer.ipynb #lt01
+def labelled_batches(
+    data: TrainingData,
+    recipe: Recipe,
+    start: int = 0,  # adaptation step to begin with
+) -> Iterator[dict[str, Any]] | None:  # image (B,3,h,w) in [0,1], label (B,h,w); None: no labels
+    "Endless crops of the labelled target pictures, drawn evenly."
+    r = recipe
+    if data.labelled_target is None or not r.self_training.labelled_target_weight:
+        return None
+    crops = r.context_size, None, r.max_class_share
+    stream = LabelledTargetStream(data.labelled_target, *crops, size=r.target_size, seed=r.seed)
+    return _batches(stream, r, start)
+
+
+def adaptation_batches(
+    data: TrainingData,
+    recipe: Recipe,
+    start: int = 0,  # adaptation step to begin with
+) -> Iterator[dict[str, Any]]:  # as `target_batches`, and perhaps labelled
+    "Target crops, each batch with one of labelled target pictures if there are any."
+    labelled = labelled_batches(data, recipe, start)
+    for batch in target_batches(data, recipe, start):
+        yield batch if labelled is None else batch | dict(labelled=next(labelled))
+
 # %% ../../nbs/25b_trainer.ipynb #t011c
 def _class_frequency(source: SegmentationDataset) -> Tensor:  # (K,) sums to 1
     "Share of each class in the source labels."
-    pixels = class_statistics(source).to_numpy().sum(0)
+    pixels = drawn_pixels(class_statistics(source).to_numpy(), source.chances)
     counts = torch.as_tensor(pixels, dtype=torch.float64)
     return (counts / counts.sum()).float()
 
@@ -242,6 +282,8 @@ def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Tensor]
         if isinstance(value, Tensor):
             layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
             moved[name] = value.to(device, non_blocking=True, memory_format=layout)
+        if isinstance(value, dict):
+            moved[name] = _to_device(value, device)
     return moved
 
 # %% ../../nbs/25b_trainer.ipynb #c011
@@ -497,8 +539,8 @@ def _progress_bar(run: Run, shown: bool) -> tqdm:
 # %% ../../nbs/25b_trainer.ipynb #t024
 def train(  # noqa: PLR0913
     recipe: Recipe | str,  # or the name of a preset
-    source: str | Path,  # labelled pictures
-    target: str | Path | None = None,  # unlabelled pictures; not needed without adaptation
+    source: Folders,  # labelled pictures, in one folder or several
+    target: Folders | None = None,  # unlabelled pictures; not needed without adaptation
     val: str | Path | None = None,  # labelled target pictures, for reporting only
     out: str | Path = "run",  # folder for everything that is written
     classes: str | Path | None = None,  # a classes.json; None: found beside the data
@@ -507,13 +549,15 @@ def train(  # noqa: PLR0913
     device: str = "auto",  # "auto", "cpu", "cuda", "mps"
     callback: Callable[[dict], Any] | None = None,  # called with each row of history.csv
     progress: bool = True,  # a bar with loss, quality and time left
+    maps: str | Path | None = None,  # a maps.json where class tables differ; None: found beside
+    target_labels: str | Path | None = None,  # few labelled target pictures to learn from
     trackers: Sequence[Tracker] = (),  # also log to these: "tensorboard", "wandb", "trackio", ...
 ) -> pd.DataFrame:  # history: a row for each logged step
     """Train a recipe and write checkpoint, history, metrics, pictures and report into `out`.
     Raises `UserError` for what the user can mend, `KeyboardInterrupt` after an orderly stop."""
     check_trackers(trackers)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    data = open_data(recipe, source, target, val, classes)
+    data = open_data(recipe, source, target, val, classes, maps, target_labels)
     where = pick_device(device)
     accelerator = join_processes(where, recipe.self_training.autocast)
     begin = dict(init=init, resume=resume, device=where, accelerator=accelerator)
@@ -532,7 +576,7 @@ def _train(
     r = run.recipe
     sources = source_batches(run.data, r, run.step)
     adaptation_step = max(0, run.step - r.source_steps)
-    targets = target_batches(run.data, r, adaptation_step) if r.adapt else None
+    targets = adaptation_batches(run.data, r, adaptation_step) if r.adapt else None
     first = this_process().is_first
     about = note_start(run.out, run.data.classes, run.step, run.device) if first else {}
 
