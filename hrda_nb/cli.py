@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.util import find_spec
@@ -28,12 +29,18 @@ from .data.joined import doctor_sets, open_split
 from .data.labels import ClassTable, UserError
 from .data.processes import raise_in_all, this_process
 from .data.samples import samples_dir, write_samples
+from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate_sets, set_sizes, sets_summary
 from .inference.predict import predict_folder
-from .models.weights import export_onnx, import_published, load_checkpoint
+from hrda_nb.models.weights import (
+    export_onnx,
+    import_published,
+    load_checkpoint,
+)
 from .training.ablate import device_slots, run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
+from .training.plan import advice, plan
 from hrda_nb.training.recipes import (
     Recipe,
     checkpoint_settings,
@@ -43,7 +50,7 @@ from hrda_nb.training.recipes import (
 )
 from .training.seeds import finished_seeds, miou_rows, report, run_seeds
 from .training.tables import read_table, table_list
-from .training.trainer import join_processes, pick_device, train
+from .training.trainer import check_start, join_processes, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -58,7 +65,7 @@ class Demo:
     out: Path | None = None
     quick: bool = False  # a much shorter run: shows that everything works, not how well
     device: Device = "auto"  # where to compute
-    seed: int = 0  # of everything that is drawn
+    seed: Seed = 0  # of everything that is drawn
 
     def __call__(self) -> None:
         recipe = replace(recipes["demo"], seed=self.seed)
@@ -150,18 +157,17 @@ class Bench:
     """Time a recipe: hrda bench RECIPE; its training step by phases, a whole picture, memory, and
     which part of the machine's rate they reach. Random pictures; no data are needed."""
 
-    picture: tuple[int, int] = (512, 1024)  # height and width of a whole picture in pixels
+    picture: Size = (512, 1024)  # height and width of a whole picture in pixels
     precision: Precision = "float32"  # of whole pictures; a step's is --self-training.autocast
     yardstick: bool = False  # also time transformers' SegFormer-B0, and print ratios to it
-    repeats: int = 5  # the median of so many turns
+    repeats: Annotated[int, Between(1, 1000)] = 5  # the median of so many turns
     memory: bool = True  # peak memory of a step, in a process of its own
     device: Device = "auto"  # where to compute
     out: Path | None = None  # also write bench.json and bench.md into this folder
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
     def __call__(self) -> None:
-        if self.repeats < 1:
-            raise UserError(f"repeats {self.repeats}: give at least 1")
+        check_start(self.recipe, BenchSettings.classes)
         device = pick_device(self.device)
         how = {
             f.name: getattr(self, f.name) for f in fields(BenchSettings) if hasattr(self, f.name)
@@ -174,10 +180,34 @@ class Bench:
             write_atomically(folder / "bench.json", lambda part: part.write_text(text))
             write_atomically(folder / "bench.md", lambda part: part.write_text(report.page()))
 
+# %% ../nbs/27_cli.ipynb #u027c
+@dataclass
+class Plan:
+    """Which settings fit the memory: hrda plan RECIPE --memory 11GB; those that change no result
+    first, with the hours that all steps take here. Nothing is trained; no data are needed."""
+
+    memory: str | None = None  # such as 11GB, 11GiB or 11000MB; None: 8, 11, 16, 24, 48 and 80 GB
+    time: bool = True  # time a few steps of each setting, for the hours
+    classes: int = 19  # of the labels
+    device: Device = "auto"  # where the steps are timed; memory is counted, not measured
+    out: Path | None = None  # also write plan.json into this folder
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
+
+    def __call__(self) -> None:
+        device = pick_device(self.device) if self.time else None
+        folder = self.out and writable_folder(self.out)
+        table = plan(self.recipe, self.memory, classes=self.classes, device=device)
+        print(table.round(2).to_string(index=False))
+        print(f"\nGB: counted, and a tenth for workspaces and gaps\n{advice(table)}")
+        if folder:
+            text = table.to_json(orient="records", indent=1)
+            write_atomically(folder / "plan.json", lambda part: part.write_text(text))
+
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
     "train": "--source DIR... --target DIR... --out DIR [any setting]",
     "bench": "[--yardstick] [--out DIR] [any setting]",
+    "plan": "[--memory 11GB] [--no-time] [any setting]",
 }
 
 
@@ -194,7 +224,7 @@ def _read_with_recipe(command: str, args: list[str]) -> Any:  # None: help was a
     if command == "train":
         default = Train(tyro.MISSING, tyro.MISSING, recipe=recipe)
     else:
-        default = Bench(recipe=recipe)
+        default = commands[command](recipe=recipe)
     return tyro.cli(type(default), default=default, args=args[1:], prog=f"hrda {command} {args[0]}")
 
 # %% ../nbs/27_cli.ipynb #ab02
@@ -213,11 +243,13 @@ class Ablate:
     data: Path | None = None
     classes: Path | None = None  # classes.json; None: found beside the data
     out: Path | None = None  # where runs, table, plot and page go; None: hrda_ablate_TABLE
-    seeds: tuple[int, ...] = (0,)  # each row is trained with each
+    seeds: tuple[Seed, ...] = (0,)  # each row is trained with each
     # preset that the rows change; None: what the table says, on the bundled sample demo
-    recipe: str | None = None
-    steps: int | None = None  # of every run; None: as the recipe says
-    jobs: int | None = None  # runs at a time; None: one on each GPU, or a single one
+    recipe: Name | None = None
+    steps: Count | None = None  # of every run; None: as the recipe says
+    jobs: Annotated[int, Between(1, 256)] | None = (
+        None  # runs at a time; None: one on each GPU, or a single one
+    )
     device: Device = "auto"  # where to compute; cuda: on all GPUs
 
     def __call__(self) -> int:
@@ -284,7 +316,20 @@ def _load(checkpoint: Path, device: str) -> _Loaded:
     join_processes(place)
     model, meta = load_checkpoint(checkpoint)
     model = model.to(place).eval()
-    return _Loaded(model, meta, checkpoint_settings(model, meta))
+    try:
+        settings = checkpoint_settings(model, meta)
+    except UserError as e:
+        raise UserError(f"{checkpoint}: {e}") from None
+    return _Loaded(model, meta, settings)
+
+
+def _class_table(meta: dict, checkpoint: Path) -> ClassTable:
+    "What a checkpoint calls its classes."
+    if not meta.get("classes"):
+        raise UserError(
+            f"{checkpoint}: holds no class table, so its pictures would have no colours"
+        )
+    return ClassTable.from_dict(meta["classes"], str(checkpoint))
 
 # %% ../nbs/27_cli.ipynb #c011b
 @dataclass
@@ -307,7 +352,8 @@ class Evaluate:
         settings |= dict(flip=self.flip, precision=self.precision)
         sets = _labelled_sets(self.data, self.classes)
         keep = self.out and self.out.with_name(f"{self.out.name}.parts")
-        table = evaluate_sets(model, sets, ClassTable.from_dict(meta["classes"]), keep, **settings)
+        classes = _class_table(meta, self.checkpoint)
+        table = evaluate_sets(model, sets, classes, keep, **settings)
         if self.out:
             _write_scores(table, self.out, keep)
         _say(_scores_text(table, self.data, set_sizes(sets)))
@@ -381,12 +427,14 @@ class Predict:
     precision: Precision = "float32"  # bfloat16 is faster on some processors; auto: tries
 
     def __call__(self) -> None:
+        if not self.pictures:
+            raise UserError("name the pictures to predict, or folders of them")
         model, meta, settings = _load(self.checkpoint, self.device)
         written = predict_folder(
             model,
             list(self.pictures),
             self.out,
-            ClassTable.from_dict(meta["classes"]),
+            _class_table(meta, self.checkpoint),
             [view.strip() for view in self.views.split(",")],
             self.ids,
             overwrite=self.overwrite,
@@ -416,9 +464,9 @@ class Samples:
 
     out: Path  # folder to write to
     # training pictures of each domain, a quarter as many for validation; None: as bundled
-    count: int | None = None
-    seed: int = 0  # which city; 0 is the bundled one
-    size: tuple[int, int] = (512, 1024)  # height and width in pixels
+    count: Count | None = None
+    seed: Seed = 0  # which city; 0 is the bundled one
+    size: Size = (512, 1024)  # height and width in pixels
 
     def __call__(self) -> None:
         print(write_samples(self.out, self.seed, self.count, self.size))
@@ -481,7 +529,7 @@ class Export:
 
     checkpoint: Positional[Path]  # a .safetensors file that a training left
     out: Path  # an .onnx file
-    size: tuple[int, int] = (512, 1024)  # height and width of the pictures in pixels
+    size: Size = (512, 1024)  # height and width of the pictures in pixels
 
     def __call__(self) -> None:
         print(export_onnx(_load(self.checkpoint, "cpu").model, self.out, self.size))
@@ -493,7 +541,7 @@ class Lab:
 
     # the pages for a projector instead, without code; they need no internet
     classroom: bool = False
-    port: int = 8888  # where the server listens
+    port: Annotated[int, Between(1, 65535)] = 8888  # where the server listens
     # 0.0.0.0: other machines may come too; to the classroom pages without a password
     ip: str = "localhost"
     browser: bool = True  # open a browser
@@ -555,6 +603,7 @@ commands = {
     "train": Train,
     "report": MakeReport,
     "bench": Bench,
+    "plan": Plan,
     "ablate": Ablate,
     "evaluate": Evaluate,
     "predict": Predict,
@@ -571,7 +620,7 @@ def read(
     args: list[str],
 ) -> Any:  # an instance of one of `commands`, None if there is nothing to do
     "The command line as a command."
-    if args[:1] in (["train"], ["bench"]):
+    if args and args[0] in _RECIPE_USAGE:
         return _read_with_recipe(args[0], args[1:])
     return tyro.extras.subcommand_cli_from_dict(
         commands,
@@ -584,14 +633,23 @@ def read(
 CLOSED_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 
+def _flag(path: Sequence[str]) -> str:
+    "What the command line calls a setting; those of a recipe stand alone."
+    path = path[1:] if path[0] == "recipe" and len(path) > 1 else path
+    return "--" + ".".join(path).replace("_", "-")
+
+
 def _run(args: list[str]) -> int:  # exit code
     "Read and run a command; a user's mistake is one line on stderr."
     try:
         command = read(args)
-        return (command and command()) or 0
+        if command is None:
+            return 0
+        check_settings(command, _flag)
+        return command() or 0
     except UserError as e:
         if this_process().is_first:
-            print(f"hrda: {e}", file=sys.stderr)
+            print(f"hrda: {e.args[0]}", file=sys.stderr)  # without a table of tensors
         return 2
     except KeyboardInterrupt as e:
         print(f"hrda: {e or 'stopped'}", file=sys.stderr)

@@ -7,7 +7,10 @@ __all__ = ['rcs_probabilities', 'RareClassSampling', 'RareClassSampler', 'Source
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c003
 import itertools
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -284,6 +287,20 @@ class LabelledTargetStream(SourceStream):
 
     number = 2
 
+# %% ../../nbs/04_rare_class_sampling.ipynb #c036b
+def _prepare_loading(worker: int) -> None:
+    "Leave signals to a group, Ctrl-C or a time limit, to the main process; end when it has."
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    "However the main process ends, with SIGKILL as well."
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
 # %% ../../nbs/04_rare_class_sampling.ipynb #c037
 @dataclass(frozen=True)
 class _Steps:
@@ -298,13 +315,6 @@ class _Steps:
         for step in itertools.count(self.start):
             first = (step * self.world + self.rank) * self.batch_size
             yield list(range(first, first + self.batch_size))
-
-
-def _leave_signals(worker: int) -> None:
-    "Ctrl-C and time limits reach every process of a group; the main one ends the loading ones."
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def batches(
@@ -324,6 +334,6 @@ def batches(
         num_workers=workers,
         pin_memory=pin_memory,
         generator=quiet,
-        worker_init_fn=_leave_signals,
+        worker_init_fn=_prepare_loading,
     )
     return iter(loader)

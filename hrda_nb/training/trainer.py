@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -25,7 +26,7 @@ from tqdm.auto import tqdm
 from ..data.datasets import SegmentationDataset, class_statistics
 from ..data.files import writable_folder
 from ..data.joined import Folders, check_maps, folder_list, open_sets
-from ..data.labels import UserError
+from ..data.labels import ClassTable, UserError
 from ..data.processes import mean_over_processes, this_process, value_of_first
 from hrda_nb.data.rare_class_sampling import (
     LabelledTargetStream,
@@ -36,20 +37,26 @@ from hrda_nb.data.rare_class_sampling import (
     batches,
     drawn_pixels,
 )
+from ..data.settings import check_settings
 from ..inference.metrics import count_pictures, iou_table
 from ..inference.predict import PictureSettings, predict
 from ..models.batch_norm import shared_averages, synchronise_batch_norm
-from ..models.computing import keep_memory
+from ..models.computing import checkpoint_activations, keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
-from ..models.weights import load_checkpoint, load_published, save_checkpoint
+from hrda_nb.models.weights import (
+    check_classes,
+    load_checkpoint,
+    load_published,
+    save_checkpoint,
+)
 from ..plots import LOSSES, grid_image, panels
 from hrda_nb.training.interruptions import (
-    _next_batch,
-    _StopRequest,
-    _why_stopped,
+    StopRequest,
+    next_batch,
     only_training,
     say,
+    why_stopped,
 )
 from .optimizer import make_optimizer, make_schedule
 from hrda_nb.training.recipes import (
@@ -80,12 +87,16 @@ from hrda_nb.training.state import (
 )
 from .trackers import Tracker, check_trackers, open_trackers
 from ..uda.contrast import attach_loss_heads
+from ..uda.pseudo_labels import weightings
 from hrda_nb.uda.self_training import (
     Averaged,
     SelfTraining,
     SourceOnly,
     StepReport,
     TrainingStep,
+    check_batches,
+    draw_detail_box,
+    enough_values,
     settled,
 )
 
@@ -271,6 +282,8 @@ def adaptation_batches(
 def _class_frequency(source: SegmentationDataset) -> Tensor:  # (K,) sums to 1
     "Share of each class in the source labels."
     pixels = drawn_pixels(class_statistics(source).to_numpy(), source.chances)
+    if not pixels.sum():
+        raise UserError(f"{source.root}: the labels hold no class at all, only ignored pixels")
     counts = torch.as_tensor(pixels, dtype=torch.float64)
     return (counts / counts.sum()).float()
 
@@ -315,7 +328,7 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = r.norm_momentum
-    return model
+    return checkpoint_activations(model, r.checkpointing)
 
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
@@ -335,19 +348,44 @@ def make_step(
         imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
     return SelfTraining(model, imagenet, config, backward)
 
+# %% ../../nbs/25b_trainer.ipynb #st02
+def _norm_batch(recipe: Recipe) -> int:
+    "How many pictures BatchNorm sees together."
+    part = recipe.batch_size // recipe.self_training.accumulate
+    return part * this_process().count if recipe.sync_batch_norm else part
+
+
+def check_start(recipe: Recipe, num_classes: int) -> None:
+    "Raise `UserError` for settings that are impossible, alone, together or with the network."
+    check_settings(recipe)
+    r = recipe
+    weightings[r.self_training.quality_of]  # a name that nobody registered
+    try:
+        with torch.device("meta"):
+            model = make_model(replace(r, pretrained=False), num_classes).train()
+            images = torch.rand(_norm_batch(r), 3, *r.context_size)
+            check_batches(dict(image=images, label=images[:, 0].long()), None, model.multiple)
+            box = draw_detail_box(model, r.context_size, r.self_training, np.random.default_rng(0))
+            with torch.no_grad(), enough_values(model, images):
+                model(images, detail_box=box)
+    except (NotImplementedError, RuntimeError):
+        return  # a part that needs real numbers; its first step will tell
+
 # %% ../../nbs/25b_trainer.ipynb #c022
 def _load_initial(
     model: nn.Module,  # filled
     checkpoint: str | Path,  # of the same network
+    classes: ClassTable,  # of the data
 ) -> None:
-    "Copy the weights of a checkpoint. Raises `UserError` if it is of another network."
-    other, _ = load_checkpoint(checkpoint)
+    "Copy the weights of a checkpoint. Raises `UserError` if it is of another network or classes."
+    other, meta = load_checkpoint(checkpoint)
     if other.config != model.config:
         differ = [k for k in model.config if model.config[k] != other.config.get(k)]
         raise UserError(
             f"{checkpoint}: is another network, it differs in {', '.join(differ)}; "
             "choose the recipe it was made with"
         )
+    check_classes(meta, classes, checkpoint, "the source")
     model.load_state_dict(other.state_dict())
 
 # %% ../../nbs/25b_trainer.ipynb #c022b
@@ -362,6 +400,7 @@ def build_run(
     accelerator: Accelerator | None = None,  # of `join_processes`; None: no other processes
 ) -> Run:
     "Everything that a training needs, ready for its next step."
+    check_start(recipe, data.classes.num_classes)
     keep_memory()
     accelerator = accelerator or join_processes(device)
     out = writable_folder(out)
@@ -370,7 +409,7 @@ def build_run(
     asked = _settled(recipe, out) if resume else recipe
     r = fitted(asked, data.classes, frequency)
     state = _read_state(out, asked, r) if resume else check_free(out)
-    model = _first_model(r, data.classes.num_classes, init, resume=bool(state))
+    model = _first_model(r, data.classes, init, resume=bool(state))
     model.to(device, memory_format=torch.channels_last)
     if r.sync_batch_norm and accelerator.num_processes > 1:
         synchronise_batch_norm(model)
@@ -410,13 +449,14 @@ def _read_state(out: Path, asked: Recipe, recipe: Recipe) -> dict[str, Any] | No
 
 # %% ../../nbs/25b_trainer.ipynb #c022bb
 def _first_model(
-    recipe: Recipe, num_classes: int, init: str | Path | None, resume: bool
+    recipe: Recipe, classes: ClassTable, init: str | Path | None, resume: bool
 ) -> nn.Module:
     "The network before the first step; ImageNet weights only where nothing replaces them."
     torch.manual_seed(recipe.seed)
-    model = make_model(replace(recipe, pretrained=False) if resume or init else recipe, num_classes)
+    first = replace(recipe, pretrained=False) if resume or init else recipe
+    model = make_model(first, classes.num_classes)
     if init:
-        _load_initial(model, init)
+        _load_initial(model, init, classes)
     return attach_loss_heads(model, recipe.self_training)
 
 # %% ../../nbs/25b_trainer.ipynb #c023
@@ -531,6 +571,19 @@ def _summary(row: dict[str, Any]) -> str:  # for the progress bar
     return f"loss {loss:.3f}{quality}"
 
 
+@contextmanager
+def _memory_advice(recipe: Recipe) -> Iterator[None]:
+    "Where memory runs out, say which setting needs less (`UserError`)."
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        from hrda_nb.training.plan import is_out_of_memory, oom_advice  # it knows trainings
+
+        if not is_out_of_memory(error):
+            raise
+        raise oom_advice(recipe, error) from error
+
+
 def _progress_bar(run: Run, shown: bool) -> tqdm:
     hidden = not shown or not this_process().is_first
     name, steps = run.out.name, run.recipe.steps
@@ -584,14 +637,15 @@ def _train(
         return run.step % every == 0 or run.step == r.steps
 
     with (
-        _StopRequest() as stop,
+        _memory_advice(r),
+        StopRequest() as stop,
         _progress_bar(run, progress) as bar,
         open_trackers(trackers if first else (), run.out, about, r, run.step) as tracked,
     ):
         while run.step < r.steps:
             adapts = r.adapt and run.step >= r.source_steps
-            source_batch = _next_batch(stop, sources)
-            target_batch = _next_batch(stop, targets) if adapts else None
+            source_batch = next_batch(stop, sources)
+            target_batch = next_batch(stop, targets) if adapts else None
             if _asked_anywhere(stop.asked, run.accelerator):
                 break
 
@@ -630,6 +684,6 @@ def _train(
     if first:
         report_at_end(run.out, run.device)
     if not done:
-        raise _why_stopped(stop, run.step, r.steps)
+        raise why_stopped(stop, run.step, r.steps)
     run.accelerator.wait_for_everyone()
     return run.history.rows()
