@@ -8,11 +8,13 @@ __all__ = ['keep_memory', 'chosen_precision']
 # %% ../../nbs/10a_computing.ipynb #k003
 import ctypes
 import os
+import platform
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -196,3 +198,29 @@ def deterministic(
     finally:
         torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
         torch.backends.cudnn.benchmark = benchmark
+
+# %% ../../nbs/10a_computing.ipynb #k026
+def _processor() -> str:
+    "The processor's name as the system tells it."
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def machine(device: torch.device) -> str:
+    "What figures were measured on, in words."
+    words = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        words += f", {torch.cuda.get_device_name(device)}"
+    return f"{words}, PyTorch {torch.__version__}"
+
+
+def peak_gib(device: torch.device) -> float:
+    "The most memory held so far: the graphics card's, or that of the process."
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    import resource  # not on Windows
+
+    unit = 1 if platform.system() == "Darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

@@ -9,7 +9,7 @@ __all__ = ['open_data', 'source_batches', 'target_batches', 'make_model', 'make_
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data.datasets import SegmentationDataset, class_statistics
-from ..data.files import writable_folder, write_atomically
+from ..data.files import writable_folder
 from ..data.joined import Folders, check_maps, folder_list, open_sets
 from ..data.labels import ClassTable, UserError
 from ..data.processes import mean_over_processes, this_process, value_of_first
@@ -38,8 +38,8 @@ from hrda_nb.data.rare_class_sampling import (
     drawn_pixels,
 )
 from ..data.settings import check_settings
-from ..inference.metrics import evaluate
-from ..inference.predict import predict
+from ..inference.metrics import count_pictures, iou_table
+from ..inference.predict import PictureSettings, predict
 from ..models.batch_norm import shared_averages, synchronise_batch_norm
 from ..models.computing import checkpoint_activations, deterministic, keep_memory
 from ..models.encoders import add_lora, encoder, freeze_stages, is_imagenet_classifier
@@ -50,7 +50,7 @@ from hrda_nb.models.weights import (
     load_published,
     save_checkpoint,
 )
-from ..plots import LOSSES, encode, grid_image, panels
+from ..plots import LOSSES, grid_image, panels
 from hrda_nb.training.guards import (
     IN_A_ROW,
     BeforeStep,
@@ -76,6 +76,14 @@ from hrda_nb.training.recipes import (
     picture_settings,
     recipe_dict,
 )
+from hrda_nb.training.report import (
+    batch_grid,
+    batch_panels,
+    note_start,
+    report_at_end,
+    save_grid,
+    write_confusion,
+)
 from hrda_nb.training.state import (
     Run,
     TrainingData,
@@ -87,12 +95,14 @@ from hrda_nb.training.state import (
     restore_state,
     save_state,
 )
+from .trackers import Tracker, Trackers, check_trackers, open_trackers
 from ..uda.contrast import attach_loss_heads
 from ..uda.pseudo_labels import weightings
 from hrda_nb.uda.self_training import (
     Averaged,
     SelfTraining,
     SourceOnly,
+    StepReport,
     TrainingStep,
     check_batches,
     draw_detail_box,
@@ -512,17 +522,22 @@ def _log_row(run: Run) -> dict[str, Any]:
     return row
 
 # %% ../../nbs/25b_trainer.ipynb #c023b
-def _evaluate(run: Run) -> None:
-    "Score the reported network on `val` and append to `metrics.csv`."
+def _evaluate(run: Run) -> pd.DataFrame | None:  # class x view, percent; None: there is no val
+    "Score the reported network on `val`: `metrics.csv` grows, `confusion.csv` is the newest."
     if not run.data.val:
-        return
-    settings = picture_settings(run.recipe)
-    table = evaluate(run.result, run.data.val, progress=False, **settings)
+        return None
+    classes = run.data.classes
+    settings = PictureSettings(**picture_settings(run.recipe))
+    counts = count_pictures(run.result, run.data.val, classes, settings, progress=False)
+    table = iou_table(counts, classes)
     rows = table.reset_index(names="class")
     rows.insert(0, "step", run.step)
     run.metrics.append(rows)
     for name, (best, now) in collapsed_classes(run.metrics.rows()).items():
         say(f"step {run.step}: class {name} collapses, IoU {best:.0f} → {now:.0f}")
+    if this_process().is_first:
+        write_confusion(run.out, counts["fused"], classes)
+    return table
 
 
 def _readable(dataset: SegmentationDataset) -> Iterator[dict]:
@@ -532,7 +547,7 @@ def _readable(dataset: SegmentationDataset) -> Iterator[dict]:
             yield dataset[i]
 
 
-def _save_pictures(run: Run, count: int = 2) -> None:
+def _save_pictures(run: Run, count: int = 2) -> Path:
     "A grid of the first target pictures as the reported network sees them, in `out/pictures/`."
     dataset = run.data.val or run.data.target or run.data.source
     settings = picture_settings(run.recipe)
@@ -541,19 +556,35 @@ def _save_pictures(run: Run, count: int = 2) -> None:
         prediction = predict(run.result, sample["image"], **settings)
         truth = sample.get("label")
         rows.append(panels(sample["image"], prediction, run.data.classes, truth, width=320))
-    picture = encode(grid_image(rows, run.data.classes))
-    path = run.out / "pictures" / f"step_{run.step:06d}.jpg"
-    write_atomically(path, lambda part: part.write_bytes(picture))
+    grid = grid_image(rows, run.data.classes)
+    return save_grid(grid, run.out / "pictures" / f"step_{run.step:06d}.jpg")
+
+
+def _save_batch(
+    run: Run, source: dict[str, Tensor], target: dict[str, Tensor] | None, report: StepReport
+) -> Path:
+    "What the step just done learnt from, and what the reported network makes of its target."
+    seen = batch_panels(source, target, report, run.data.classes)
+    grid = batch_grid(run.result, seen, run.data.classes, run.recipe)
+    return save_grid(grid, run.out / "pictures" / f"batch_{run.step:06d}.jpg")
 
 # %% ../../nbs/25b_trainer.ipynb #c023d
-def _look(run: Run, stop: StopRequest, *, scores: bool, pictures: bool) -> None:
-    "Evaluate and save pictures; what is wrong with the data ends the training in good order."
+def _look(
+    run: Run,
+    stop: StopRequest,  # what is wrong with the data ends the training in good order
+    tracked: Trackers,
+    batch: tuple[dict, dict | None, StepReport | None],  # source, target, what the step did
+    due: Callable[[int], bool],  # whether something that happens every so many steps happens now
+) -> None:
+    "Evaluate, and save pictures of the target and of the step."
     try:
         with shared_averages(run.result):
-            if scores:
-                _evaluate(run)
-            if pictures and this_process().is_first:
-                _save_pictures(run)
+            if due(run.recipe.eval_every):
+                tracked.log_metrics(_evaluate(run), run.step)
+            if due(run.recipe.picture_every) and this_process().is_first:
+                tracked.log_picture(_save_pictures(run), run.step)
+                if batch[-1]:
+                    tracked.log_picture(_save_batch(run, *batch), run.step)
     except UserError as e:
         stop.asked = True
         stop.fault = e
@@ -569,13 +600,13 @@ def _train_step(
     run: Run,
     source: dict[str, Tensor],  # image (B,3,H,W), label (B,H,W)
     target: dict[str, Tensor] | None,  # image (B,3,H,W), valid (B,H,W)
-) -> dict[str, Tensor | float]:  # losses, quality, lr and seconds
+) -> StepReport | None:  # its losses with quality, lr and seconds; None: it was left out
     "One step: gradients by the method, then the optimiser."
     began = time.perf_counter()
     lr = run.optimizer.param_groups[0]["lr"]
     run.optimizer.zero_grad(set_to_none=True)
     before = BeforeStep(run.method) if run.recipe.non_finite == "skip" else None
-    losses = run.method(source, target)
+    report = run.method.run(source, target)
     is_finite = run.accelerator.scaler is not None or learned_finite(run.model)
     if is_finite:  # a scaler of half-precision gradients looks for itself
         run.optimizer.step()
@@ -583,9 +614,10 @@ def _train_step(
     run.step += 1
     run.left_out = 0 if is_finite else run.left_out + 1
     if not is_finite:
-        _leave_out(run, losses, dict(source=source, target=target), before)
-        return {}
-    return {**losses, "lr": lr, "seconds": time.perf_counter() - began}
+        _leave_out(run, report.losses, dict(source=source, target=target), before)
+        return None
+    cost = dict(lr=lr, seconds=time.perf_counter() - began)
+    return report._replace(losses=report.losses | cost)
 
 
 def _leave_out(
@@ -673,20 +705,28 @@ def train(  # noqa: PLR0913
     progress: bool = True,  # a bar with loss, quality and time left
     maps: str | Path | None = None,  # a maps.json where class tables differ; None: found beside
     target_labels: str | Path | None = None,  # few labelled target pictures to learn from
+    trackers: Sequence[Tracker] = (),  # also log to these: "tensorboard", "wandb", "trackio", ...
 ) -> pd.DataFrame:  # history: a row for each logged step
-    """Train a recipe and write checkpoint, history, metrics and pictures into `out`.
+    """Train a recipe and write checkpoint, history, metrics, pictures and report into `out`.
     Raises `UserError` for what the user can mend, `KeyboardInterrupt` after an orderly stop."""
+    check_trackers(trackers)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    check_settings(recipe)
     data = open_data(recipe, source, target, val, classes, maps, target_labels)
     where = pick_device(device)
     accelerator = join_processes(where, recipe.self_training.autocast)
     begin = dict(init=init, resume=resume, device=where, accelerator=accelerator)
     with deterministic(recipe.deterministic), only_training(out), others_alive(out):
-        return _train(build_run(recipe, data, out, **begin), callback, progress)
+        return _train(build_run(recipe, data, out, **begin), callback, progress, trackers)
 
 # %% ../../nbs/25b_trainer.ipynb #t024b
 # long: the loop is meant to be read in one piece
-def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> pd.DataFrame:
+def _train(
+    run: Run,
+    callback: Callable[[dict], Any] | None,
+    progress: bool,
+    trackers: Sequence[Tracker],
+) -> pd.DataFrame:
     "All steps that are left; then the result."
     r = run.recipe
     sources = source_batches(run.data, r, run.step)
@@ -694,11 +734,17 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
     targets = adaptation_batches(run.data, r, adaptation_step) if r.adapt else None
     first = this_process().is_first
     unreadable = Unreadable(r.max_unreadable)
+    about = note_start(run.out, run.data.classes, run.step, run.device) if first else {}
 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
-    with _memory_advice(r), StopRequest() as stop, _progress_bar(run, progress) as bar:
+    with (
+        _memory_advice(r),
+        StopRequest() as stop,
+        _progress_bar(run, progress) as bar,
+        open_trackers(trackers if first else (), run.out, about, r, run.step) as tracked,
+    ):
         while run.step < r.steps:
             adapts = r.adapt and run.step >= r.source_steps
             source_batch = next_batch(stop, sources)
@@ -712,25 +758,33 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
                 run.method = make_step(r, run.method.model, run.step, run.accelerator.backward)
             source_batch = _to_device(source_batch, run.device)
             target_batch = _to_device(target_batch, run.device) if adapts else None
-            if report := _train_step(run, source_batch, target_batch):
-                run.means.add(report)
+            report = _train_step(run, source_batch, target_batch)
+            if report:
+                run.means.add(report.losses)
             bar.update()
 
             if due(r.log_every):
                 row = _log_row(run)
                 bar.set_postfix_str(_summary(row))
+                tracked.log(row, run.step)
                 if callback and first:
                     callback(row)
             if due(r.eval_every) or due(r.picture_every):
-                _look(run, stop, scores=due(r.eval_every), pictures=due(r.picture_every))
+                batch = source_batch, target_batch, report
+                _look(run, stop, tracked, batch, due)
+            report = None  # its pictures make room for the next step
             if run.step % r.save_every == 0:
                 _save_state(run)
         _save_state(run)
 
-    if run.step < r.steps:
+    done = run.step == r.steps
+    if done:
+        with shared_averages(run.result):
+            if first:
+                _save_result(run)
+    if first:
+        report_at_end(run.out, run.device)
+    if not done:
         raise why_stopped(stop, run.step, r.steps)
-    with shared_averages(run.result):
-        if first:
-            _save_result(run)
     run.accelerator.wait_for_everyone()
     return run.history.rows()
