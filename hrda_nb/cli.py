@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from importlib.util import find_spec
@@ -24,12 +25,18 @@ from tyro.conf import Positional
 
 from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
+from .data.joined import doctor_sets, open_split
 from .data.labels import ClassTable, UserError
 from .data.processes import raise_in_all, this_process
 from .data.samples import samples_dir, write_samples
+from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate_sets, set_sizes, sets_summary
 from .inference.predict import predict_folder
-from .models.weights import export_onnx, import_published, load_checkpoint
+from hrda_nb.models.weights import (
+    export_onnx,
+    import_published,
+    load_checkpoint,
+)
 from .training.ablate import device_slots, run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
@@ -42,7 +49,7 @@ from hrda_nb.training.recipes import (
     recipes,
 )
 from .training.tables import read_table, table_list
-from .training.trainer import join_processes, open_split, pick_device, train
+from .training.trainer import check_start, join_processes, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -57,7 +64,7 @@ class Demo:
     out: Path | None = None
     quick: bool = False  # a much shorter run: shows that everything works, not how well
     device: Device = "auto"  # where to compute
-    seed: int = 0  # of everything that is drawn
+    seed: Seed = 0  # of everything that is drawn
 
     def __call__(self) -> None:
         recipe = replace(recipes["demo"], seed=self.seed)
@@ -82,13 +89,19 @@ class Train:
     """Train a recipe: hrda train RECIPE --source DIR --target DIR --out DIR;
     hrda train RECIPE --help shows every setting."""
 
-    # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA, ACDC as downloaded
-    source: Path
+    # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA, ACDC as downloaded;
+    # several folders are one source
+    source: tuple[Path, ...]
     out: Path  # where checkpoint, history, metrics and pictures go
-    # unlabelled pictures to adapt to; of ACDC and Dark Zurich all, or a folder like rgb_anon/night
-    target: Path | None = None
+    # unlabelled pictures to adapt to, in one folder or several; of ACDC and Dark Zurich all, or a
+    # folder like rgb_anon/night
+    target: tuple[Path, ...] | None = None
     val: Path | None = None  # labelled target pictures, for reporting only
+    # few labelled target pictures, to learn from beside the others
+    target_labels: Path | None = None
     classes: Path | None = None  # classes.json; None: found beside the data
+    # maps.json: which class of a source is which of the training; None: found beside each set
+    maps: Path | None = None
     init: Path | None = None  # checkpoint to start from
     resume: bool = False  # go on with an interrupted training in --out
     device: Device = "auto"  # where to compute
@@ -105,6 +118,8 @@ class Train:
             init=self.init,
             resume=self.resume,
             device=self.device,
+            maps=self.maps,
+            target_labels=self.target_labels,
         )
         if this_process().is_first:
             print(f"result: {self.out / 'last.safetensors'}")
@@ -115,18 +130,17 @@ class Bench:
     """Time a recipe: hrda bench RECIPE; its training step by phases, a whole picture, memory, and
     which part of the machine's rate they reach. Random pictures; no data are needed."""
 
-    picture: tuple[int, int] = (512, 1024)  # height and width of a whole picture in pixels
+    picture: Size = (512, 1024)  # height and width of a whole picture in pixels
     precision: Precision = "float32"  # of whole pictures; a step's is --self-training.autocast
     yardstick: bool = False  # also time transformers' SegFormer-B0, and print ratios to it
-    repeats: int = 5  # the median of so many turns
+    repeats: Annotated[int, Between(1, 1000)] = 5  # the median of so many turns
     memory: bool = True  # peak memory of a step, in a process of its own
     device: Device = "auto"  # where to compute
     out: Path | None = None  # also write bench.json and bench.md into this folder
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
     def __call__(self) -> None:
-        if self.repeats < 1:
-            raise UserError(f"repeats {self.repeats}: give at least 1")
+        check_start(self.recipe, BenchSettings.classes)
         device = pick_device(self.device)
         how = {
             f.name: getattr(self, f.name) for f in fields(BenchSettings) if hasattr(self, f.name)
@@ -164,7 +178,7 @@ class Plan:
 
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
-    "train": "--source DIR --target DIR --out DIR [any setting]",
+    "train": "--source DIR... --target DIR... --out DIR [any setting]",
     "bench": "[--yardstick] [--out DIR] [any setting]",
     "plan": "[--memory 11GB] [--no-time] [any setting]",
 }
@@ -202,11 +216,13 @@ class Ablate:
     data: Path | None = None
     classes: Path | None = None  # classes.json; None: found beside the data
     out: Path | None = None  # where runs, table, plot and page go; None: hrda_ablate_TABLE
-    seeds: tuple[int, ...] = (0,)  # each row is trained with each
+    seeds: tuple[Seed, ...] = (0,)  # each row is trained with each
     # preset that the rows change; None: what the table says, on the bundled sample demo
-    recipe: str | None = None
-    steps: int | None = None  # of every run; None: as the recipe says
-    jobs: int | None = None  # runs at a time; None: one on each GPU, or a single one
+    recipe: Name | None = None
+    steps: Count | None = None  # of every run; None: as the recipe says
+    jobs: Annotated[int, Between(1, 256)] | None = (
+        None  # runs at a time; None: one on each GPU, or a single one
+    )
     device: Device = "auto"  # where to compute; cuda: on all GPUs
 
     def __call__(self) -> int:
@@ -273,7 +289,20 @@ def _load(checkpoint: Path, device: str) -> _Loaded:
     join_processes(place)
     model, meta = load_checkpoint(checkpoint)
     model = model.to(place).eval()
-    return _Loaded(model, meta, checkpoint_settings(model, meta))
+    try:
+        settings = checkpoint_settings(model, meta)
+    except UserError as e:
+        raise UserError(f"{checkpoint}: {e}") from None
+    return _Loaded(model, meta, settings)
+
+
+def _class_table(meta: dict, checkpoint: Path) -> ClassTable:
+    "What a checkpoint calls its classes."
+    if not meta.get("classes"):
+        raise UserError(
+            f"{checkpoint}: holds no class table, so its pictures would have no colours"
+        )
+    return ClassTable.from_dict(meta["classes"], str(checkpoint))
 
 # %% ../nbs/27_cli.ipynb #c011b
 @dataclass
@@ -296,7 +325,8 @@ class Evaluate:
         settings |= dict(flip=self.flip, precision=self.precision)
         sets = _labelled_sets(self.data, self.classes)
         keep = self.out and self.out.with_name(f"{self.out.name}.parts")
-        table = evaluate_sets(model, sets, ClassTable.from_dict(meta["classes"]), keep, **settings)
+        classes = _class_table(meta, self.checkpoint)
+        table = evaluate_sets(model, sets, classes, keep, **settings)
         if self.out:
             _write_scores(table, self.out, keep)
         _say(_scores_text(table, self.data, set_sizes(sets)))
@@ -370,12 +400,14 @@ class Predict:
     precision: Precision = "float32"  # bfloat16 is faster on some processors; auto: tries
 
     def __call__(self) -> None:
+        if not self.pictures:
+            raise UserError("name the pictures to predict, or folders of them")
         model, meta, settings = _load(self.checkpoint, self.device)
         written = predict_folder(
             model,
             list(self.pictures),
             self.out,
-            ClassTable.from_dict(meta["classes"]),
+            _class_table(meta, self.checkpoint),
             [view.strip() for view in self.views.split(",")],
             self.ids,
             overwrite=self.overwrite,
@@ -405,9 +437,9 @@ class Samples:
 
     out: Path  # folder to write to
     # training pictures of each domain, a quarter as many for validation; None: as bundled
-    count: int | None = None
-    seed: int = 0  # which city; 0 is the bundled one
-    size: tuple[int, int] = (512, 1024)  # height and width in pixels
+    count: Count | None = None
+    seed: Seed = 0  # which city; 0 is the bundled one
+    size: Size = (512, 1024)  # height and width in pixels
 
     def __call__(self) -> None:
         print(write_samples(self.out, self.seed, self.count, self.size))
@@ -430,13 +462,18 @@ class Prepare:
 # %% ../nbs/27_cli.ipynb #c013b
 @dataclass
 class Doctor:
-    "Look for everything that would spoil a training; exit code 1 if something would."
+    """Look for everything that would spoil a training; exit code 1 if something would. Of several
+    folders also what is lost when they are brought onto one class table."""
 
-    folder: Positional[Path]  # pictures, with or without labels
+    folders: Positional[tuple[Path, ...]]  # pictures, with or without labels
     classes: Path | None = None  # classes.json; None: found beside the data
+    # maps.json: which class of a set is which of the training; None: found beside each set
+    maps: Path | None = None
 
     def __call__(self) -> int:
-        return _show(doctor(self.folder, self.classes))
+        if len(self.folders) == 1 and not self.maps:
+            return _show(doctor(self.folders[0], self.classes))
+        return _show(doctor_sets(self.folders, self.classes, self.maps))
 
 
 def _show(report: Report) -> int:  # exit code
@@ -465,7 +502,7 @@ class Export:
 
     checkpoint: Positional[Path]  # a .safetensors file that a training left
     out: Path  # an .onnx file
-    size: tuple[int, int] = (512, 1024)  # height and width of the pictures in pixels
+    size: Size = (512, 1024)  # height and width of the pictures in pixels
 
     def __call__(self) -> None:
         print(export_onnx(_load(self.checkpoint, "cpu").model, self.out, self.size))
@@ -477,7 +514,7 @@ class Lab:
 
     # the pages for a projector instead, without code; they need no internet
     classroom: bool = False
-    port: int = 8888  # where the server listens
+    port: Annotated[int, Between(1, 65535)] = 8888  # where the server listens
     # 0.0.0.0: other machines may come too; to the classroom pages without a password
     ip: str = "localhost"
     browser: bool = True  # open a browser
@@ -568,14 +605,23 @@ def read(
 CLOSED_PIPE = 141  # as a shell reports a process that SIGPIPE ended
 
 
+def _flag(path: Sequence[str]) -> str:
+    "What the command line calls a setting; those of a recipe stand alone."
+    path = path[1:] if path[0] == "recipe" and len(path) > 1 else path
+    return "--" + ".".join(path).replace("_", "-")
+
+
 def _run(args: list[str]) -> int:  # exit code
     "Read and run a command; a user's mistake is one line on stderr."
     try:
         command = read(args)
-        return (command and command()) or 0
+        if command is None:
+            return 0
+        check_settings(command, _flag)
+        return command() or 0
     except UserError as e:
         if this_process().is_first:
-            print(f"hrda: {e}", file=sys.stderr)
+            print(f"hrda: {e.args[0]}", file=sys.stderr)  # without a table of tensors
         return 2
     except KeyboardInterrupt as e:
         print(f"hrda: {e or 'stopped'}", file=sys.stderr)

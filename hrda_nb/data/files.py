@@ -131,7 +131,9 @@ _UNREADABLE = (
 def upright_rgb(
     image: Image.Image,  # changed in place where EXIF says how to turn it
 ) -> Image.Image:
-    "A picture as 8-bit RGB, turned as its EXIF note says."
+    "A picture as 8-bit RGB, turned as its EXIF note says; `UserError` for fractions, as TIFF has."
+    if image.mode == "F":
+        raise UserError("it holds fractions, not 8 or 16 bits a channel")
     ImageOps.exif_transpose(image, in_place=True)
     if image.mode.startswith("I"):  # 16 bits
         image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
@@ -194,15 +196,23 @@ def read_ids(
                 return _unstretched(np.array(image), bits)
             if bits and colour == PngColour.PALETTE:
                 return np.array(image)
-            kind = f"{image.format} {image.mode}, {bits or 8} bits a channel"
+            kind = f"{image.format} {image.mode}{_label_hint(image.mode, bits)}"
     except _UNREADABLE as e:
         raise UserError(
             f"{path}: the label cannot be read ({error_reason(e)}); replace it"
         ) from None
-    hint = ", a coloured picture; convert its colours to class indices"
+    raise UserError(f"{path}: a label must be a PNG with one channel of ids, this is {kind}")
+
+
+def _label_hint(mode: str, bits: int) -> str:
+    "What to do with a label that is no PNG of ids."
+    if mode == "F":
+        return ", which holds fractions; class indices are whole numbers"
+    if mode in ("1", "L", "P") or mode.startswith("I"):
+        return "; save it as PNG, which keeps every id"
     if bits == 16:
-        hint = "; 16-bit RGB is SYNTHIA's format, open the folder with layout synthia"
-    raise UserError(f"{path}: a label must be a PNG with one channel of ids, this is {kind}{hint}")
+        return ", 16 bits a channel; 16-bit RGB is SYNTHIA's format, open it with layout synthia"
+    return f", {bits or 8} bits a channel, a coloured picture; convert its colours to class indices"
 
 # %% ../../nbs/03a_files.ipynb #f037
 def map_in_threads(

@@ -151,6 +151,8 @@ class ClassTable(_Classes):
     def to_index(self, raw: np.ndarray) -> np.ndarray:  # uint8 class indices, 255 to ignore
         "Raw ids of a label file -> class indices; `UserError` names ids that are not in the table."
         raw = np.asarray(raw)
+        if raw.size and raw.dtype.kind not in "biu":
+            raise UserError(f"label ids are whole numbers, these are {raw.dtype}")
         index = self._lut.take(raw, mode="clip")
         unknown = raw[(index == _UNKNOWN) | (raw < 0) | (raw >= _RAW_IDS)]
         if len(unknown):
@@ -252,7 +254,7 @@ def _from_dict(d: dict, where: str) -> ClassTable:
         return ClassTable(**_parse(d))
     except UserError as e:
         raise UserError(f"{where}: {e}".replace(": class table", "")) from None
-    except (TypeError, ValueError, AttributeError) as e:
+    except (TypeError, ValueError, AttributeError, OverflowError) as e:  # 1e400 is infinite
         raise UserError(f"{where}: {e}") from None
 
 
@@ -265,6 +267,8 @@ def _read_json(path: str | Path) -> Any:
         raise UserError(f"{path}: not valid JSON, {e.msg} in {where}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file in UTF-8") from None
+    except (RecursionError, ValueError):  # too many brackets, or digits
+        raise UserError(f"{path}: no class table, it is nested too deeply or too long") from None
     except OSError as e:
         raise UserError(f"{path}: cannot be read ({e.strerror}); give a classes.json") from None
 

@@ -52,6 +52,8 @@ def _class_indices(
     ignore_index: int,
 ) -> Tensor:  # int64
     "The values, if each is a class; else `UserError`."
+    if values.is_floating_point():
+        raise UserError(f"{name} values are class indices, whole numbers, not {values.dtype}")
     indices = values.long()
     wrong = indices[(indices < 0) | (indices >= num_classes)]
     if len(wrong):

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.geometry import Box, crop, pad, random_box, resize
+from ..data.labels import UserError
 
 # %% ../../nbs/08_crops.ipynb #c010
 def random_detail_box(
@@ -22,11 +23,11 @@ def random_detail_box(
     divisible: int = 8,  # offsets are multiples of this: decoder stride x context downsampling
     exact: bool = False,  # True: the last offset can be drawn too (the published sampler omits it)
 ) -> Box:
-    "A detail box drawn uniformly inside a context crop (HRDA, section 3.1)."
+    "A box drawn uniformly in a context crop (HRDA, section 3.1); `UserError` if it is larger."
     height, width = size
     h, w = detail_size
     if h > height or w > width:
-        raise ValueError(
+        raise UserError(
             f"detail crop {h}x{w} is larger than the context crop {height}x{width}: "
             "choose a smaller detail_size"
         )

@@ -7,16 +7,17 @@ __all__ = ['architectures', 'fuse', 'Output', 'Segmenter', 'HRDA', 'build_model'
 
 # %% ../../nbs/10_hrda.ipynb #c003
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from ..data.geometry import Box, crop, resize
 from ..data.labels import UserError
 from ..data.registry import Registry
+from ..data.settings import Between, Fraction, Name, Size, check_settings
 from .crops import box_mask, context_view, insert, pad_to_multiple
 from .decoders import attention_decoder
 from .decoders import decoder as build_decoder
@@ -71,6 +72,30 @@ class Output:
         enlarged = resize(resize(x, self.fused.shape[-2:]), self.padded)
         return enlarged[..., : self.size[0], : self.size[1]]
 
+# %% ../../nbs/10_hrda.ipynb #v102
+_ROUNDING = 1e-3  # by which pictures may leave [0,1]; bfloat16 rounds to less
+
+
+def check_pictures(
+    model: nn.Module,  # remembers that it was asked
+    images: Tensor,  # (B,3,H,W)
+) -> None:
+    "Raise `UserError` for pictures that are no numbers in [0,1]."
+    if not images.is_floating_point():
+        raise UserError(
+            f"pictures of type {images.dtype}: a network takes RGB in [0,1], images.float() / 255"
+        )
+    known = images.device.type != "cpu" and getattr(model, "has_seen_pictures", False)
+    if known or images.is_meta or torch.compiler.is_compiling() or not images.numel():
+        return
+    model.has_seen_pictures = True
+    low, high = (float(value) for value in images.detach().aminmax())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise UserError(
+            f"pictures from {low:.3g} to {high:.3g}: a network takes RGB in [0,1], images / 255, "
+            "and normalises them itself"
+        )
+
 # %% ../../nbs/10_hrda.ipynb #c015
 class Segmenter(nn.Module):
     "Encoder and decoder: DAFormer, SegFormer, DeepLabV2, DeepLabV3+, UPerNet."
@@ -93,7 +118,8 @@ class Segmenter(nn.Module):
         images: Tensor,  # (B,3,H,W) in [0,1], any size
         detail_box: Box | None = None,  # accepted and ignored
     ) -> Output:
-        "Logits at the decoder's stride."
+        "Logits at the decoder's stride. Raises `UserError` for pictures outside [0,1]."
+        check_pictures(self, images)
         size = tuple(images.shape[-2:])
         features = self.encoder(images)
         return Output(self.decoder(features), size, size, features)
@@ -202,7 +228,8 @@ class HRDA(nn.Module):
         detail_box: Box | None = None,  # in pixels; None: windows over everything
         maps: Callable | None = None,  # see `window_pass`
     ) -> Output:
-        "Context, detail, attention and their fusion."
+        "Context, detail, attention and their fusion. Raises `UserError` outside [0,1]."
+        check_pictures(self, images)
         size = tuple(images.shape[-2:])
         images = pad_to_multiple(images, self.multiple, self.encoder.mean)
         context = context_pass(self, images)
@@ -246,19 +273,32 @@ class HRDA(nn.Module):
         return None if self.training else max(1, self.max_pixels // (height * width))
 
 # %% ../../nbs/10_hrda.ipynb #ndf773b
+Attention = Literal["classwise", "single"] | Fraction  # a number is fixed: 0 context, 1 detail
+Channels = Annotated[int, Between(1, 4096)]
+Classes = Annotated[int, Between(1, 255)]  # 255 itself is ignored
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     "What a model is made of; `build_model` says what the fields mean."
 
-    arch: str
-    encoder: str
-    num_classes: int
-    detail_size: tuple[int, int]
-    decoder: str
-    channels: int
-    attention: str | float
+    arch: Name
+    encoder: Name
+    num_classes: Classes
+    detail_size: Size
+    decoder: Name
+    channels: Channels
+    attention: Attention
     overlap: bool
-    dropout: float
+    dropout: Fraction
+
+
+def number_or_word(attention: str | float) -> str | float:
+    "A number in words as a number: earlier versions stored it so."
+    try:
+        return float(attention)
+    except (TypeError, ValueError):
+        return attention
 
 # %% ../../nbs/10_hrda.ipynb #c019
 def _build_decoder(name: str, encoder: Encoder, config: ModelConfig) -> nn.Module:
@@ -280,23 +320,11 @@ def _build_hrda(encoder: Encoder, config: ModelConfig) -> HRDA:
     sizes = dict(detail_size=config.detail_size, overlap=config.overlap)
     outputs = {"classwise": config.num_classes, "single": 1}.get(config.attention)
     if outputs is None:
-        fixed = _fixed_attention(config.attention)
-        return HRDA(encoder, decoder, None, **sizes, fixed_attention=fixed)
+        return HRDA(encoder, decoder, None, **sizes, fixed_attention=float(config.attention))
     levels = (encoder.channels, encoder.strides)
     width = dict(channels=config.channels, dropout=config.dropout)
     attention = attention_decoder(config.decoder, *levels, outputs, **width)
     return HRDA(encoder, decoder, attention, **sizes)
-
-
-def _fixed_attention(attention: str | float) -> float:
-    "A fixed attention, checked; a number in words, as the command line has it, is one too."
-    with suppress(ValueError):
-        if 0 <= float(attention) <= 1:
-            return float(attention)
-    raise UserError(
-        f'attention is {attention!r}: choose "classwise", "single" or a number '
-        "from 0 (context) to 1 (detail)"
-    )
 
 # %% ../../nbs/10_hrda.ipynb #n7c1271
 architectures = Registry(  # name -> function (encoder, ModelConfig) -> network
@@ -323,9 +351,10 @@ def build_model(  # noqa: PLR0913 (the one place of all sizes)
     pretrained: bool = False,  # encoder with ImageNet weights
 ) -> nn.Module:
     "A segmentation network. Raises `UserError` for names or sizes that do not fit."
+    shape = (decoder, channels, number_or_word(attention), overlap, dropout)
+    config = ModelConfig(arch, encoder, num_classes, detail_size, *shape)
+    check_settings(config)
     build = architectures[arch]
-    sizes = (num_classes, tuple(detail_size), decoder, channels, attention, overlap, dropout)
-    config = ModelConfig(arch, encoder, *sizes)
     model = build(build_encoder(encoder, pretrained), config)
     model.config = asdict(config) | {"detail_size": list(detail_size)}
     return model

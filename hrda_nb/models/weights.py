@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import textwrap
 import warnings
 import zipfile
 import zlib
@@ -593,7 +594,7 @@ def _our_meta(found: Checkpoint) -> dict:
     "The JSON in the header of a checkpoint of ours."
     try:
         meta = {k: json.loads(v) for k, v in found.notes.items()}
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         meta = {}
     if meta.get("format") == "hrda_nb" and isinstance(meta.get("model"), dict):
         return meta
@@ -607,10 +608,35 @@ def _rebuild(config: dict, source: str) -> nn.Module:
     "The network that a checkpoint says it belongs to, with random weights."
     try:
         return build_model(**config | dict(pretrained=False))
-    except UserError:
-        raise
     except Exception as e:
-        raise UserError(f"{source} was written by another version of this library ({e})") from None
+        reason = _one_line(e)
+        raise UserError(
+            f"{source} was written by another version of this library ({reason})"
+        ) from None
+
+
+def _one_line(error: Exception) -> str:
+    "What an error says, cut short."
+    return textwrap.shorten(str(error) or type(error).__name__, 200)
+
+
+def _check_fits(model: nn.Module, found: Checkpoint) -> None:
+    "Raise `WeightsMismatch` where the tensors of a file are not those of a network."
+    want = model.state_dict()
+    surplus = [k for k in found.weights if k not in want]
+    _check(_misfits(found.weights, want, surplus), found.source)
+
+
+def _check_header(config: dict, found: Checkpoint) -> None:
+    "The same before memory is taken; parts that cannot be made without numbers are left out."
+    try:
+        with torch.device("meta"):
+            model = build_model(**config | dict(pretrained=False))
+    except UserError as e:
+        raise UserError(f"{found.source}: {e}") from None
+    except Exception:
+        return  # `_rebuild` says what is wrong
+    _check_fits(model, found)
 
 
 def load_checkpoint(
@@ -620,13 +646,34 @@ def load_checkpoint(
     "Build the model of a checkpoint and fill it; `UserError` for files not whole or not ours."
     found = read_checkpoint(path)
     meta = _our_meta(found)
+    _check_header(meta["model"], found)
     model = _rebuild(meta["model"], found.source)
-    want = model.state_dict()
-    surplus = [k for k in found.weights if k not in want]
-    _check(_misfits(found.weights, want, surplus), found.source)
+    _check_fits(model, found)
     model.load_state_dict(found.weights, strict=False)  # checked above
     meta.pop("crc32", None)
     return TrainedModel(model.to(device).eval(), meta)
+
+# %% ../../nbs/11_weights.ipynb #w105
+def check_classes(
+    meta: dict,  # of `load_checkpoint`
+    classes: ClassTable,  # of the data
+    checkpoint: str | os.PathLike,  # both are named in the error
+    data: str | os.PathLike,
+) -> None:
+    "Raise `UserError` where data and checkpoint number their classes differently."
+    if not meta.get("classes"):
+        return
+    known = ClassTable.from_dict(meta["classes"], str(checkpoint)).names
+    if known == classes.names:
+        return
+    if len(known) != len(classes.names):
+        what = f"{len(classes.names)} classes, {checkpoint} knows {len(known)}"
+    elif sorted(known) == sorted(classes.names):
+        what = f"the classes of {checkpoint} in another order"
+    else:
+        i = next(i for i, name in enumerate(known) if name != classes.names[i])
+        what = f"other classes than {checkpoint}: {i} is {classes.names[i]}, not {known[i]}"
+    raise UserError(f"{data} has {what}; give the table it was trained with, --classes FILE")
 
 # %% ../../nbs/11_weights.ipynb #c052
 @cache

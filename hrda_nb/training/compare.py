@@ -6,7 +6,6 @@
 __all__ = ['VIEW_ORDER', 'compare', 'compare_pictures']
 
 # %% ../../nbs/25c_compare.ipynb #c003
-import json
 from functools import partial
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ..plots import encode, grid_image, panels
 from hrda_nb.training.recipes import (
     Recipe,
     picture_settings,
+    read_recipe,
     recipe_from_dict,
     source_only,
 )
@@ -34,7 +34,7 @@ def is_trained(
 ) -> bool:
     "Whether `out` holds this training to its end; `UserError` if it holds another one."
     written = out / "recipe.json"
-    if written.exists() and recipe_from_dict(json.loads(written.read_text())) != recipe:
+    if written.exists() and read_recipe(written) != recipe:
         raise UserError(f"{out}: holds a training with other settings; choose another --out")
     return (out / "last.safetensors").exists()
 

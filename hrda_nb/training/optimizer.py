@@ -68,7 +68,7 @@ def learning_rate_factor(
     start: float = 1e-6,  # factor of the rise at step 0
 ) -> float:  # in [0,1], times the base rate
     "Linear warm-up times linear decay (DAFormer, $\\eta_t$)."
-    decay = min(1, (1 - step / steps) / (1 - constant))
+    decay = min(1, (1 - step / steps) / max(1 - constant, 1e-9))
     rise = 1 - (1 - step / warmup) * (1 - start) if step < warmup else 1.0
     return decay * rise
 

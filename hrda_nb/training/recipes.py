@@ -10,13 +10,33 @@ __all__ = ['recipes', 'Recipe', 'source_only', 'quick', 'recipe_dict', 'recipe_f
 import dataclasses
 import difflib
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from torch import Tensor, nn
 
+from ..data.files import error_reason
 from ..data.labels import ClassTable, UserError
+from hrda_nb.data.settings import (
+    Between,
+    Conflict,
+    Count,
+    Fraction,
+    Name,
+    NotNegative,
+    Positive,
+    Seed,
+    Size,
+    Temperature,
+    Whole,
+    Window,
+    Zoom,
+    check_settings,
+)
 from ..models.computing import Checkpointing
+from ..models.hrda import Attention, Channels, number_or_word
 from ..uda.losses import class_weights
 from ..uda.self_training import SelfTrainingConfig
 
@@ -29,57 +49,61 @@ class Recipe:
 
     # kind of network: hrda, daformer, segformer, deeplabv2, deeplabv3plus, upernet, or one that
     # you added to `architectures`; the model's builder knows the names
-    arch: str = "hrda"
-    encoder: str = "mit_b5"  # mit_b0 ... mit_b5, resnet101_v1c, or a timm name
-    decoder: str = "daformer"  # HRDA: which decoder both views share
-    channels: int = 256  # width of decoder and scale attention
+    arch: Name = "hrda"
+    encoder: Name = "mit_b5"  # mit_b0 ... mit_b5, resnet101_v1c, or a timm name
+    decoder: Name = "daformer"  # HRDA: which decoder both views share
+    channels: Channels = 256  # width of decoder and scale attention
     # HRDA: "classwise", "single", or fixed from 0 (context) to 1 (detail)
-    attention: str | float = "classwise"
+    attention: Attention = "classwise"
     overlap: bool = True  # HRDA: detail windows overlap by half; False: side by side
-    dropout: float = 0.1  # of whole channels before the classifier
+    dropout: Fraction = 0.1  # of whole channels before the classifier
     pretrained: bool = True  # encoder starts from its ImageNet weights
     # file with these weights, such as mit_b5.pth; None: fetched by the encoder's name
-    encoder_weights: str | None = None
+    encoder_weights: Name | None = None
     # share of a new batch in BatchNorm's running averages, which evaluation uses
-    norm_momentum: float = 0.1
+    norm_momentum: Fraction = 0.1
     # several processes: BatchNorm over the whole batch; False: each over its own pictures
     sync_batch_norm: bool = True
 
     # --- pictures, (height, width) in pixels
 
     # source pictures are resized to fit inside; None: as they are
-    source_size: tuple[int, int] | None = (1440, 2560)
+    source_size: Size | None = (1440, 2560)
     # likewise target pictures, in training and evaluation
-    target_size: tuple[int, int] | None = (1024, 2048)
+    target_size: Size | None = (1024, 2048)
     # context crop: what a training step sees of a picture
-    context_size: tuple[int, int] = (1024, 1024)
-    detail_size: tuple[int, int] = (512, 512)  # HRDA: detail crop inside the context crop
+    context_size: Size = (1024, 1024)
+    detail_size: Size = (512, 512)  # HRDA: detail crop inside the context crop
     # a source crop is drawn again while one class fills more than this
-    max_class_share: float = 0.75
+    max_class_share: Fraction = 0.75
     # top, bottom, left, right pixels of the stored target picture without pseudo-labels
-    target_margins: tuple[int, int, int, int] = (30, 240, 30, 30)
+    target_margins: tuple[Whole, Whole, Whole, Whole] = (30, 240, 30, 30)
     # random zoom of source pictures, lowest and highest factor
-    source_scale: tuple[float, float] = (1.0, 1.0)
+    source_scale: tuple[Zoom, Zoom] = (1.0, 1.0)
     source_augment: bool = False  # colour jitter and blur on source pictures too
     # its strength, of brightness, contrast, saturation and hue, 0 to 1; 0.2: as mixtures
-    source_jitter: float = 0.2
+    source_jitter: Fraction = 0.2
     # its share of pictures that lose their colour, 0 to 1
-    source_grey: float = 0.0
+    source_grey: Fraction = 0.0
+    # how often each of several sources is drawn, a number above 0 for each, such as 2 1 1;
+    # None: all pictures alike
+    source_weights: tuple[Positive, ...] | None = None
+    target_weights: tuple[Positive, ...] | None = None  # likewise of several targets
 
     # --- rare-class sampling of source pictures
 
     # draw source pictures for a class, rare ones more often; False: uniformly
     rare_class_sampling: bool = True
-    rare_class_temperature: float = 0.01  # T: low draws rare classes more often
+    rare_class_temperature: Temperature = 0.01  # T: low draws rare classes more often
     # pictures with more pixels of a class than this are drawn for it
-    rare_class_min_pixels: int = 3000
+    rare_class_min_pixels: Whole = 3000
     # crops must show this many times rare_class_min_pixels (10 tries)
-    rare_class_crop_ratio: float = 2.0
+    rare_class_crop_ratio: NotNegative = 2.0
 
     # --- adaptation
 
     adapt: bool = True  # self-training on the target; False: source only
-    source_steps: int = 0  # steps on the source alone before adaptation begins
+    source_steps: Whole = 0  # steps on the source alone before adaptation begins
     # which classes the feature distance holds: "things", as published, or "all"
     feature_distance_classes: Literal["things", "all"] = "things"
     # the adaptation step
@@ -87,18 +111,19 @@ class Recipe:
     # which network is evaluated and saved as the result
     report: Literal["student", "teacher"] = "student"
     # pixels count as (share of their class)**-power in all losses; 0: alike (published)
-    class_weight_power: float = 0.0
+    class_weight_power: Annotated[float, Between(0, 4)] = 0.0
 
     # --- optimisation
 
-    steps: int = 40_000  # of the optimiser, source_steps included
-    batch_size: int = 2  # source pictures and as many target pictures a step, on each device
-    lr: float = 6e-5  # learning rate of the encoder
-    head_factor: float = 10.0  # decoder and attention learn this much faster
-    weight_decay: float = 0.01  # AdamW
-    warmup: int = 1500  # steps of linear warm-up
+    steps: Count = 40_000  # of the optimiser, source_steps included
+    # source pictures and as many target pictures a step, on each device
+    batch_size: Annotated[int, Between(1, 1024)] = 2
+    lr: Positive = 6e-5  # learning rate of the encoder
+    head_factor: Positive = 10.0  # decoder and attention learn this much faster
+    weight_decay: NotNegative = 0.01  # AdamW
+    warmup: Whole = 1500  # steps of linear warm-up
     # share of the steps before the linear decay begins; 0: it begins at once (published)
-    constant: float = 0.0
+    constant: Fraction = 0.0
     # what the backward pass computes again instead of keeping it: blocks of the "encoder", or
     # "all", decoders too; less memory, about a third more time, the same numbers
     checkpointing: Checkpointing = "none"
@@ -106,14 +131,40 @@ class Recipe:
     # --- evaluation and bookkeeping
 
     # context window in evaluation; None: pictures as a whole
-    window: tuple[int, int] | None = (1024, 1024)
-    stride: tuple[int, int] | None = (512, 512)  # step of the windows; None: half a window
-    log_every: int = 50  # steps between rows of history.csv
-    eval_every: int = 4000  # steps between evaluations, where there are val labels
-    picture_every: int = 1000  # steps between pictures of the target
-    save_every: int = 1000  # steps between states to resume from
-    workers: int = 2  # processes that load pictures; 0: none
-    seed: int = 0  # of everything that is drawn
+    window: Window | None = (1024, 1024)
+    stride: Window | None = (512, 512)  # step of the windows; None: half a window
+    log_every: Count = 50  # steps between rows of history.csv
+    eval_every: Count = 4000  # steps between evaluations, where there are val labels
+    picture_every: Count = 1000  # steps between pictures of the target
+    save_every: Count = 1000  # steps between states to resume from
+    workers: Annotated[int, Between(0, 256)] = 2  # processes that load pictures; 0: none
+    seed: Seed = 0  # of everything that is drawn
+
+    def conflicts(self) -> Iterator[Conflict]:
+        "Settings that do not go together."
+        height, width = self.context_size
+        ignored = self.self_training.ignore_top + self.self_training.ignore_bottom
+        if self.source_steps > self.steps:
+            yield Conflict("source_steps", f"choose at most steps, {self.steps}")
+        if self.source_scale[0] > self.source_scale[1]:
+            yield Conflict("source_scale", "give the lower factor first")
+        if self.arch == "hrda" and not _inside(self.detail_size, (height, width)):
+            yield Conflict("detail_size", f"choose at most context_size, {(height, width)}")
+        if self.window and self.stride and not _inside(self.stride, self.window):
+            yield Conflict("stride", f"choose at most window, {self.window}; more leaves gaps")
+        if self.batch_size % self.self_training.accumulate:
+            advice = (
+                f"choose a multiple of self_training.accumulate, {self.self_training.accumulate}"
+            )
+            yield Conflict("batch_size", advice)
+        if self.adapt and ignored >= height:
+            advice = f"ignore_top and ignore_bottom leave none of its {height} rows; choose more"
+            yield Conflict("context_size", advice)
+
+
+def _inside(inner: Sequence[int], outer: Sequence[int]) -> bool:
+    "Whether a size fits into another one."
+    return all(i <= o for i, o in zip(inner, outer))
 
 # %% ../../nbs/23_recipes.ipynb #c008
 def fitted(
@@ -162,7 +213,9 @@ def recipe_dict(recipe: Recipe) -> dict[str, Any]:
 
 
 def _tuples(settings: dict) -> dict:
-    "JSON's lists as tuples."
+    "JSON's lists as tuples. Raises `UserError` for what is no record."
+    if not isinstance(settings, dict):
+        raise UserError(f"a recipe's settings are an object, not {settings!r}")
     return {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
 
@@ -173,12 +226,26 @@ def _check_names(settings: dict, kind: type) -> None:
 
 
 def recipe_from_dict(settings: dict[str, Any]) -> Recipe:
-    "The inverse of `recipe_dict`. Raises `UserError` for unknown names."
+    "The inverse of `recipe_dict`. Raises `UserError` for unknown names and impossible values."
     outer = _tuples(settings)
     inner = _tuples(outer.pop("self_training", {}))
     _check_names(outer, Recipe)
     _check_names(inner, SelfTrainingConfig)
-    return Recipe(**outer, self_training=SelfTrainingConfig(**inner))
+    if "attention" in outer:
+        outer["attention"] = number_or_word(outer["attention"])
+    recipe = Recipe(**outer, self_training=SelfTrainingConfig(**inner))
+    check_settings(recipe)
+    return recipe
+
+# %% ../../nbs/23_recipes.ipynb #c010b
+def read_recipe(
+    path: Path,  # recipe.json of a training
+) -> Recipe:
+    "The recipe in a file; `UserError` names the file."
+    try:
+        return recipe_from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as e:  # a `UserError` is a ValueError too
+        raise UserError(f"{path}: holds no recipe ({error_reason(e)})") from None
 
 # %% ../../nbs/23_recipes.ipynb #c013
 _hrda = Recipe()
@@ -334,7 +401,7 @@ def checkpoint_settings(
     known = meta.get("recipe", {})
     if not known:
         return {}
-    if "imported_from" not in known:
+    if not isinstance(known, dict) or "imported_from" not in known:
         return picture_settings(recipe_from_dict(known))
     if not model.is_hrda:
         return picture_settings(_daformer)

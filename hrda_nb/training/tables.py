@@ -22,6 +22,7 @@ import torch
 from ..data.files import error_reason
 from ..data.labels import UserError
 from ..data.samples import samples_dir
+from ..data.settings import check_settings
 from .recipes import Recipe, find_recipe
 from .trainer import make_model
 from ..uda.pseudo_labels import weightings
@@ -104,7 +105,7 @@ def read_table(
     path = _table_file(name)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as e:
+    except (OSError, ValueError, RecursionError) as e:
         raise UserError(f"{path}: is not a table in JSON ({error_reason(e)})") from None
     table = _checked(content, _TABLE_KEYS, ["title", "base", "rows"], path.name)
     lines = enumerate(table["rows"], 1)
@@ -189,7 +190,9 @@ def changed(
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in changes.items()}
     outer = {k: v for k, v in values.items() if not k.startswith(_STEP)}
     inner = {k.removeprefix(_STEP): v for k, v in values.items() if k.startswith(_STEP)}
-    return replace(recipe, **outer, self_training=replace(recipe.self_training, **inner))
+    result = replace(recipe, **outer, self_training=replace(recipe.self_training, **inner))
+    check_settings(result)
+    return result
 
 
 def shortened(recipe: Recipe, steps: int) -> Recipe:

@@ -159,8 +159,6 @@ class ClassThresholds(Weighting):
         start: float = 0.8,  # threshold of every class before it was seen
         momentum: float = 0.95,  # of the running average: what is kept with each batch
     ):
-        if not 0 < fraction <= 1:
-            raise ValueError(f"fraction {fraction}: choose a number above 0, up to 1")
         super().__init__(threshold)
         self.values = torch.full((num_classes,), start)
         self.fraction = fraction
@@ -280,10 +278,6 @@ class PrototypeLabels(BatchQuality):
         threshold: float = 0.968,  # a rectified pixel is confident from this probability on
         min_pixels: int = _MIN_PIXELS,  # a batch shows a class in more pixels than this
     ):
-        if temperature <= 0:
-            raise UserError(f"prototype_temperature {temperature}: choose a number above 0")
-        if not 0 <= momentum <= 1:
-            raise UserError(f"prototype_momentum {momentum}: choose a number from 0 to 1")
         super().__init__(threshold)
         self.momentum = momentum
         self.temperature = temperature

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +19,24 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..data.geometry import Box
 from ..data.labels import UserError
+from hrda_nb.data.settings import (
+    Between,
+    Conflict,
+    Fraction,
+    Name,
+    NotNegative,
+    Positive,
+    Seed,
+    Side,
+    Temperature,
+    Whole,
+    check_settings,
+)
 from ..data.transforms import ColorJitter
 from ..models.batch_norm import is_synchronised, synchronise_batch_norm
 from ..models.computing import chosen_precision, forward_precision
 from ..models.crops import random_detail_box
+from ..models.hrda import Classes
 from hrda_nb.uda.class_mix import (
     class_masks,
     class_mix,
@@ -53,21 +67,21 @@ class SelfTrainingConfig:
 
     # --- classes and losses
 
-    num_classes: int = 19
-    ignore_index: int = 255
-    detail_weight: float = 0.1  # lambda_d: fraction of the loss that is the detail's, in [0,1]
-    mixed_weight: float = 1.0  # of the loss on mixed pictures
+    num_classes: Classes = 19
+    ignore_index: Annotated[int, Between(0, 255)] = 255
+    detail_weight: Fraction = 0.1  # lambda_d: fraction of the loss that is the detail's
+    mixed_weight: NotNegative = 1.0  # of the loss on mixed pictures
     # What labelled pixels of each class count (pseudo-labels: their weight alone).
     # None: 1 (published).
-    class_weights: tuple[float, ...] | None = None
+    class_weights: tuple[NotNegative, ...] | None = None
     # --- detail boxes
 
     exact_boxes: bool = False  # True: the last offset can be drawn too (papers)
     # Offsets divide by this; None: as the network asks (published: always 8).
-    box_divisible: int | None = None
+    box_divisible: Side | None = None
     # --- teacher
 
-    alpha: float = 0.999  # EMA: fraction of the old teacher, once 1/(1-alpha) steps are done
+    alpha: Fraction = 0.999  # EMA: fraction of the old teacher, once 1/(1-alpha) steps are done
     # The teacher normalises with the "batch" (published), with an EMA of the "student"'s averages,
     # or with running averages of the "target".
     teacher_batch_norm: BatchNormMode = "batch"
@@ -76,59 +90,86 @@ class SelfTrainingConfig:
     teacher_autocast: Literal["bfloat16", "float16"] | None = None
     # --- pseudo-labels
 
-    threshold: float = 0.968  # tau: a pixel is confident from this probability on
+    threshold: Fraction = 0.968  # tau: a pixel is confident from this probability on
     # What a pseudo-label counts: the fraction of confident pixels in the "batch" or the "picture"
     # (papers); 0 or 1 for each "pixel"; its "confidence"; "class": 0 or 1, the best of each class;
     # "prototype": as in the batch, after prototypes have corrected the labels (ProDA);
     # or a name of your own in `weightings`.
-    quality_of: str = "batch"
+    quality_of: Name = "batch"
     # With "class": the fraction of each class to trust, if its pixels are confident too.
-    class_share: float = 0.6
-    # With "prototype": lambda, how much of a class prototype each batch leaves; in [0,1].
-    prototype_momentum: float = 0.9999
+    class_share: Annotated[float, Between(0, 1, above=True)] = 0.6
+    # With "prototype": lambda, how much of a class prototype each batch leaves.
+    prototype_momentum: Fraction = 0.9999
     # With "prototype": tau, what distances are divided by; the longer the encoder's features, the
     # larger (published: 1, for DeepLab's).
-    prototype_temperature: float = 1.0
+    prototype_temperature: Temperature = 1.0
     # Rows of every target crop without pseudo-labels (DAFormer: 15 and 120); HRDA: `valid`.
-    ignore_top: int = 0
-    ignore_bottom: int = 0
+    ignore_top: Whole = 0
+    ignore_bottom: Whole = 0
     # --- mixing
 
     # ClassMix draws from the classes of the batch or of the picture (papers).
     classes_of: Literal["batch", "picture"] = "batch"
-    jitter_probability: float = 0.8  # of colour jitter, once a step for the whole batch
-    jitter_strength: float = 0.2  # of brightness, contrast, saturation and hue
-    blur_probability: float = 0.5  # of Gaussian blur, once a step for the whole batch
-    blur_sigma: tuple[float, float] = (0.15, 1.15)  # pixels
+    jitter_probability: Fraction = 0.8  # of colour jitter, once a step for the whole batch
+    jitter_strength: Fraction = 0.2  # of brightness, contrast, saturation and hue
+    blur_probability: Fraction = 0.5  # of Gaussian blur, once a step for the whole batch
+    blur_sigma: tuple[Positive, Positive] = (0.15, 1.15)  # pixels
     # --- feature distance
 
-    feature_distance_weight: float = 0.005  # lambda_FD
+    feature_distance_weight: NotNegative = 0.005  # lambda_FD
     # "both": of the detail crop too, summed (published where both crops have one size).
     feature_distance_of: Literal["context", "both"] = "context"
-    things: tuple[int, ...] = (6, 7, 11, 12, 13, 14, 15, 16, 17, 18)  # classes that ImageNet knows
-    thing_ratio: float = 0.75  # r: fraction of a feature cell that its class must fill
+    things: tuple[Whole, ...] = (
+        6,
+        7,
+        11,
+        12,
+        13,
+        14,
+        15,
+        16,
+        17,
+        18,
+    )  # classes that ImageNet knows
+    thing_ratio: Fraction = 0.75  # r: fraction of a feature cell that its class must fill
     # --- contrast (PiPa)
 
-    pixel_contrast_weight: float = 0.0  # among source pixels; 0: off, published: 0.1
-    patch_contrast_weight: float = 0.0  # between crops of the mixture; 0: off, published: 0.1
-    contrast_temperature: float = 0.1  # tau
+    pixel_contrast_weight: NotNegative = 0.0  # among source pixels; 0: off, published: 0.1
+    patch_contrast_weight: NotNegative = 0.0  # between crops of the mixture; 0: off, published: 0.1
+    contrast_temperature: Temperature = 0.1  # tau
     # "as_published": HRDA's detail vectors under labels of the whole crop, 255 as a class.
     contrast_labels: Literal["crop", "as_published"] = "crop"
     # --- masked consistency (MIC)
 
-    masked_weight: float = 0.0  # of the loss on masked target pictures; 0: off, published: 1
-    mask_ratio: float = 0.7  # r: probability that a block is hidden
-    mask_block: int = 64  # b: side of a block in pixels (published: 32 for crops of 512)
+    masked_weight: NotNegative = 0.0  # of the loss on masked target pictures; 0: off, published: 1
+    mask_ratio: Fraction = 0.7  # r: probability that a block is hidden
+    mask_block: Side = 64  # b: side of a block in pixels (published: 32 for crops of 512)
     mask_augment: bool = True  # jitter and blur, drawn as for mixing; False: neither
+    # --- few labels
+
+    # Of the loss on labelled target pictures, where a training has some; 0: off.
+    labelled_target_weight: NotNegative = 1.0
     # --- computing
 
     # Parts of a batch that are computed one after the other, with the memory of one; all but
     # BatchNorm and the pixel contrast are those of the whole batch.
-    accumulate: int = 1
+    accumulate: Annotated[int, Between(1, 1024)] = 1
     one_backward: bool = False  # True: one backward of all losses; needs the memory of all passes
     # Precision of the forward passes; losses stay float32. "auto": bfloat16 where it is faster.
     autocast: Literal["auto", "bfloat16", "float16", "float32"] | None = None
-    seed: int = 0  # of all that is drawn in the steps
+    seed: Seed = 0  # of all that is drawn in the steps
+
+    def conflicts(self) -> Iterator[Conflict]:
+        "Settings that do not go together."
+        k = self.num_classes
+        if self.ignore_index < k:
+            yield Conflict("ignore_index", f"choose a label that is no class, {k} to 255")
+        if self.class_weights is not None and len(self.class_weights) != k:
+            yield Conflict("class_weights", f"give one for each of the {k} classes")
+        if any(c >= k for c in self.things):
+            yield Conflict("things", f"choose among the {k} classes, 0 to {k - 1}")
+        if self.blur_sigma[0] > self.blur_sigma[1]:
+            yield Conflict("blur_sigma", "give the lower number first")
 
 # %% ../../nbs/19_self_training.ipynb #c011
 def check_batches(
@@ -141,6 +182,8 @@ def check_batches(
     label = tuple(source["label"].shape)
     if label != (image[0], *image[2:]):
         raise UserError(f"source label {label} does not fit pictures {image}: crop both alike")
+    if source["label"].is_floating_point():
+        raise UserError(f"a label holds class indices, whole numbers, not {source['label'].dtype}")
     if any(side % multiple for side in image[2:]):
         raise UserError(
             f"training crop {image[2:]} must divide by {multiple}: choose another crop size"
@@ -175,6 +218,25 @@ def settled(
     if config.autocast != "auto":
         return config
     return replace(config, autocast=chosen_precision("auto", network, learn=True))
+
+# %% ../../nbs/19_self_training.ipynb #v193
+@contextmanager
+def enough_values(
+    network: nn.Module,
+    images: Tensor,  # (B,3,H,W) context crops
+) -> Iterator[None]:
+    "Raise `UserError` where BatchNorm gets one value a channel and cannot learn."
+    try:
+        yield
+    except ValueError as e:
+        if "more than 1 value per channel" not in str(e):
+            raise
+        detail = f" and detail crops {network.detail_size}" if network.is_hrda else ""
+        raise UserError(
+            f"batch size {len(images)} with crops {tuple(images.shape[-2:])}{detail}: BatchNorm "
+            "gets one value a channel and cannot learn; choose a batch size of at least 2, "
+            "or larger crops (upernet and deeplabv3plus need the batch size)"
+        ) from None
 
 # %% ../../nbs/19_self_training.ipynb #m3
 additional_losses["feature_distance"] = FeatureDistance.for_step
@@ -241,6 +303,7 @@ class TrainingStep:
     ):
         config = config or SelfTrainingConfig()
         self.model = model
+        check_settings(config)
         self.student = as_student(model, config)
         self.network = self.student.network
         self.config = settled(config, self.network)
@@ -279,7 +342,8 @@ class TrainingStep:
             self.teacher.load_state_dict(state["teacher"])
 
 # %% ../../nbs/19_self_training.ipynb #m5
-STAGES = ("source", "mixed", "masked")  # passes of the student, in the order of their detail boxes
+# passes of the student, in the order of their detail boxes
+STAGES = ("source", "mixed", "masked", "labelled")
 
 
 def parts_of(
@@ -327,7 +391,8 @@ class StudentStep(TrainingStep):
     def _losses(self, seen: StudentPass, draws: Draws, factor: float) -> dict[str, Tensor]:
         "Forward and losses."
         c = self.config
-        with forward_precision(seen.image.device, c.autocast):
+        precision = forward_precision(seen.image.device, c.autocast)
+        with precision, enough_values(self.network, seen.image):
             seen.output = self.student.forward(seen.image, detail_box=seen.box)
             fused, detail = segmentation_losses(
                 seen.output, seen.label, seen.weight, seen.box, c.detail_weight, c.ignore_index
@@ -513,7 +578,9 @@ class SelfTraining(SourceOnly):
     def __call__(
         self,
         source: dict,  # image (B,3,H,W) in [0,1], label (B,H,W)
-        target: dict,  # image (B,3,H,W), and perhaps valid (B,H,W): where pseudo-labels count
+        # image (B,3,H,W); perhaps valid (B,H,W): where pseudo-labels count; perhaps labelled: few
+        # target pictures with labels, image (B,3,H,W) and label (B,H,W)
+        target: dict,
         decisions: Decisions | None = None,  # what is not to be drawn; None: everything is drawn
     ) -> dict[str, Tensor]:  # weighted losses by name, and quality
         "The losses of a step (source, source_detail, feature_distance, mixed, mixed_detail)."
@@ -526,6 +593,7 @@ class SelfTraining(SourceOnly):
         self._begin()
         alpha = self.update_teacher()
         losses = self.learn_from_source(source, draws)
+        losses |= self.learn_from_labelled(target.get("labelled"), draws)
         pseudo = label_target(self.teacher, target, self.weighting, self.config, alpha)
         mixture = mix(source, target, pseudo, draws, self.config, self.rng)
         losses |= self.learn_from_mixture(mixture, draws)
@@ -541,6 +609,16 @@ class SelfTraining(SourceOnly):
         ema_update(self.teacher, self.network, alpha, batch_norm == "student")
         teacher_mode(self.teacher, batch_norm)
         return alpha
+
+    def learn_from_labelled(self, labelled: dict | None, draws: Draws) -> dict[str, Tensor]:
+        "Segmentation losses on target pictures with labels; nothing where there are none."
+        factor = self.config.labelled_target_weight
+        if labelled is None or not factor:
+            return {}
+        check_batches(labelled, None, self.network.multiple)
+        label = labelled["label"]
+        weight = label_weights(label, self.config.class_weights)
+        return self.learn("labelled", labelled["image"], label, weight, draws, factor)
 
     def learn_from_mixture(self, mixture: Mixture, draws: Draws) -> dict[str, Tensor]:
         "Segmentation losses, and what else is asked of the mixture (DAFormer, $L_T$)."
