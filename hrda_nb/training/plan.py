@@ -78,6 +78,8 @@ class Ledger(TorchDispatchMode):
         self.alive -= size
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: Any = None):
+        if func is torch.ops.aten._local_scalar_dense.default:  # someone looks at a number
+            return 0.0 if args[0].is_floating_point() else 0
         kwargs = kwargs or {}
         out = func(*args, **kwargs)
         for x in tree_leaves(out):
