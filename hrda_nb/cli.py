@@ -8,6 +8,7 @@ __all__ = ['commands', 'CLOSED_PIPE', 'Bench', 'read', 'main']
 # %% ../nbs/27_cli.ipynb #c003
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,17 +18,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
+import pandas as pd
 import tyro
-from torch import nn
+from torch import distributed, nn
 from tyro.conf import Positional
 
 from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
 from .data.labels import ClassTable, UserError
-from .data.processes import this_process
+from .data.processes import raise_in_all, this_process
 from .data.samples import samples_dir, write_samples
 from .data.settings import Between, Count, Name, Seed, Size, check_settings
-from .inference.metrics import evaluate
+from .inference.metrics import evaluate_sets, set_sizes, sets_summary
 from .inference.predict import predict_folder
 from hrda_nb.models.weights import (
     check_classes,
@@ -46,7 +48,7 @@ from hrda_nb.training.recipes import (
     recipes,
 )
 from .training.tables import read_table, table_list
-from .training.trainer import check_start, open_split, pick_device, train
+from .training.trainer import check_start, join_processes, open_split, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -227,6 +229,18 @@ def _ablate(command: Ablate) -> int:  # exit code
     print(f"\npage: {out / 'table.md'}")
     return int(len(runs) < len(table.rows) * len(set(c.seeds)))
 
+# %% ../nbs/27_cli.ipynb #gl601
+def _leave_processes() -> None:
+    "The end of what `join_processes` began."
+    if "WORLD_SIZE" in os.environ and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _say(text: str) -> None:
+    "Print, once for all processes."
+    if this_process().is_first:
+        print(text)
+
 # %% ../nbs/27_cli.ipynb #c011
 class _Loaded(NamedTuple):
     "A checkpoint ready to use."
@@ -238,8 +252,10 @@ class _Loaded(NamedTuple):
 
 def _load(checkpoint: Path, device: str) -> _Loaded:
     "A checkpoint on its device, and how it predicts whole pictures."
+    place = pick_device(device)
+    join_processes(place)
     model, meta = load_checkpoint(checkpoint)
-    model = model.to(pick_device(device)).eval()
+    model = model.to(place).eval()
     try:
         settings = checkpoint_settings(model, meta)
     except UserError as e:
@@ -259,30 +275,86 @@ def _class_table(meta: dict, checkpoint: Path) -> ClassTable:
 @dataclass
 class Evaluate:
     """Score a checkpoint on labelled pictures: IoU of every class and the means, for fused, context
-    and detail."""
+    and detail; on several data sets, a table with all of them."""
 
     checkpoint: Positional[Path]  # a .safetensors file that a training left
-    data: Path  # labelled pictures; where there are several splits, val
+    # labelled pictures, of one or more data sets; where there are several splits, val
+    data: tuple[Path, ...]
     classes: Path | None = None  # classes.json of the data; None: found beside it
     device: Device = "auto"  # where to compute
     flip: bool = False  # average with the mirrored picture
     precision: Precision = "float32"  # bfloat16 is faster on some processors; auto: tries
-    out: Path | None = None  # also write the table to this CSV file
+    # also write the table to this CSV file; the same command goes on after an interruption
+    out: Path | None = None
 
     def __call__(self) -> None:
         model, meta, settings = _load(self.checkpoint, self.device)
-        dataset = open_split(self.data, "val", self.classes, labelled=True)
-        check_classes(meta, dataset.classes, self.checkpoint, self.data)
-        table = evaluate(model, dataset, flip=self.flip, precision=self.precision, **settings)
+        settings |= dict(flip=self.flip, precision=self.precision)
+        sets = _labelled_sets(self.data, self.classes)
+        for folder, dataset in sets.items():
+            check_classes(meta, dataset.classes, self.checkpoint, folder)
+        keep = self.out and self.out.with_name(f"{self.out.name}.parts")
+        table = evaluate_sets(model, sets, _class_table(meta, self.checkpoint), keep, **settings)
         if self.out:
-            write_atomically(self.out, partial(table.to_csv, float_format="%.2f"))
-        print(f"IoU on {self.data} ({len(dataset)} pictures), in percent\n")
-        print(table.round(1).to_string())
+            _write_scores(table, self.out, keep)
+        _say(_scores_text(table, self.data, set_sizes(sets)))
+
+# %% ../nbs/27_cli.ipynb #gl602
+def _labelled_sets(folders: tuple[Path, ...], classes: Path | None) -> dict[str, Any]:
+    "Data sets by the name of their folder, or by the whole path where two have one name."
+    if not folders:
+        raise UserError("--data needs at least one folder of labelled pictures")
+    last = [folder.absolute().name for folder in folders]
+    named = {n if last.count(n) == 1 else f.as_posix(): f for n, f in zip(last, folders)}
+    return {n: open_split(folder, "val", classes, labelled=True) for n, folder in named.items()}
+
+
+def _flat(table: pd.DataFrame) -> pd.DataFrame:
+    "Of one data set: columns fused, context, detail, and night/fused, ... of its parts."
+    whole, *_ = table.columns[0]
+    names = [f"{s}/{view}".removeprefix(f"{whole}/") for s, view in table.columns]
+    return table.set_axis(names, axis=1)
+
+
+def _write_scores(table: pd.DataFrame, out: Path, keep: Path) -> None:
+    "Write the table once; single pictures' counts have then served."
+    problem = None
+    if this_process().is_first:
+        several = len({name.split("/")[0] for name, _ in table.columns}) > 1
+        try:
+            written = table if several else _flat(table)
+            write_atomically(out, partial(written.to_csv, float_format="%.2f"))
+            shutil.rmtree(keep, ignore_errors=True)
+        except UserError as e:
+            problem = str(e)
+    raise_in_all(problem)
+
+# %% ../nbs/27_cli.ipynb #gl607
+def _scores_text(
+    table: pd.DataFrame,  # of `evaluate_sets`
+    folders: tuple[Path, ...],
+    sizes: dict[str, int],
+) -> str:
+    "One set: its table, and a line a part; several: a line a set, then the classes."
+    summary = sets_summary(table, sizes).round(1).to_string(na_rep="-")
+    name = next(iter(sizes))
+    if len(folders) == 1:
+        heading = f"IoU on {folders[0]} ({sizes[name]} pictures), in percent"
+        text = f"{heading}\n\n{_readable(table[name])}"
+        return f"{text}\n\nmIoU\n\n{summary}" if len(sizes) > 1 else text
+    fused = table.xs("fused", axis=1, level="view")
+    classes = _readable(fused[list(sizes)])
+    return f"mIoU in percent\n\n{summary}\n\nIoU of each class (fused)\n\n{classes}"
+
+
+def _readable(table: pd.DataFrame) -> str:
+    return table.rename_axis(columns=None).round(1).to_string()
 
 # %% ../nbs/27_cli.ipynb #c011c
 @dataclass
 class Predict:
-    "Predict pictures of any size with a checkpoint."
+    """Predict pictures of any size with a checkpoint; after an interruption the same command goes
+    on."""
 
     checkpoint: Positional[Path]  # a .safetensors file that a training left
     pictures: Positional[tuple[Path, ...]]  # folders or files
@@ -290,6 +362,7 @@ class Predict:
     # what to write, comma-separated: fused,context,detail,attention,confidence
     views: str = "fused"
     ids: bool = False  # raw label ids instead of class indices, as the Cityscapes server wants them
+    overwrite: bool = False  # begin anew, also where another checkpoint's predictions lie
     device: Device = "auto"  # where to compute
     flip: bool = False  # average with the mirrored picture
     precision: Precision = "float32"  # bfloat16 is faster on some processors; auto: tries
@@ -305,13 +378,27 @@ class Predict:
             _class_table(meta, self.checkpoint),
             [view.strip() for view in self.views.split(",")],
             self.ids,
+            overwrite=self.overwrite,
             flip=self.flip,
             precision=self.precision,
             **settings,
         )
-        print(f"{len(written)} pictures in {self.out}")
+        _say(f"{len(written)} pictures in {self.out}")
 
 # %% ../nbs/27_cli.ipynb #c013
+DataSet = Literal[
+    "cityscapes",
+    "gta",
+    "synthia",
+    "acdc",
+    "darkzurich",
+    "bdd100k",
+    "mapillary",
+    "wilddash",
+    "folder",
+]
+
+
 @dataclass
 class Samples:
     "Write more of the two-domain street sample, of any size."
@@ -325,14 +412,14 @@ class Samples:
     def __call__(self) -> None:
         print(write_samples(self.out, self.seed, self.count, self.size))
 
-
+# %% ../nbs/27_cli.ipynb #gl608
 @dataclass
 class Prepare:
     """Examine a labelled data set and count its classes, once: trainings find the counts beside the
     data. A target needs no counts; there it is hrda doctor."""
 
     # what the folder holds
-    layout: Positional[Literal["cityscapes", "gta", "synthia", "acdc", "darkzurich", "folder"]]
+    layout: Positional[DataSet]
     folder: Positional[Path]  # with images and labels
     classes: Path | None = None  # classes.json; None: found beside the data
 
@@ -495,7 +582,8 @@ def _run(args: list[str]) -> int:  # exit code
         check_settings(command, _flag)
         return command() or 0
     except UserError as e:
-        print(f"hrda: {e.args[0]}", file=sys.stderr)  # without a table of tensors
+        if this_process().is_first:
+            print(f"hrda: {e.args[0]}", file=sys.stderr)  # no table of tensors
         return 2
     except KeyboardInterrupt as e:
         print(f"hrda: {e or 'stopped'}", file=sys.stderr)
@@ -510,7 +598,12 @@ def main(
         try:
             return _run(sys.argv[1:] if args is None else args)
         finally:
+            _leave_processes()
             sys.stdout.flush()  # here, where a closed pipe (`hrda ... | head`) can be caught
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more
         return CLOSED_PIPE
+
+# %% ../nbs/27_cli.ipynb #gl604
+if __name__ == "__main__" and globals().get("__spec__"):
+    sys.exit(main())

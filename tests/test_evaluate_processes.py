@@ -4,10 +4,11 @@ of the whole data set."""
 from pathlib import Path
 
 import pandas as pd
+import pytest
 import torch
 from torch import distributed, multiprocessing, nn
 
-from hrda_nb.data.labels import ClassTable
+from hrda_nb.data.labels import ClassTable, UserError
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.hrda import Output
 
@@ -59,6 +60,14 @@ def work(rank, world, folder):
     for count in COUNTS:
         table = evaluate(ReadsRed(), pictures(count), progress=False)
         table.to_csv(f"{folder}/{count}_{rank}.csv")
+    torn = pictures(5)
+    torn[1]["label"][:] = 77  # the second process meets it
+    with pytest.raises(UserError, match="9: label value 77"):  # and all say so
+        evaluate(ReadsRed(), torn, progress=False)
+    keep = f"{folder}/parts"
+    with pytest.raises(UserError):
+        evaluate(ReadsRed(), torn, progress=False, keep=keep)
+    evaluate(ReadsRed(), pictures(5), progress=False, keep=keep).to_csv(f"{folder}/kept_{rank}.csv")
     distributed.destroy_process_group()
 
 
@@ -69,4 +78,9 @@ def test_every_process_returns_the_whole_table(tmp_path):
         for rank in range(PROCESSES):
             table = pd.read_csv(tmp_path / f"{count}_{rank}.csv", index_col=0)
             pd.testing.assert_frame_equal(table, alone)
+        if count == COUNTS[0]:  # after a failed one, from the counts that it left
+            again = evaluate(ReadsRed(), pictures(count), progress=False, keep=tmp_path / "parts")
+            pd.testing.assert_frame_equal(again, alone)
+            kept = pd.read_csv(tmp_path / "kept_1.csv", index_col=0)
+            pd.testing.assert_frame_equal(kept, alone)
         assert 5 < alone.loc["mIoU", "context"] < alone.loc["mIoU", "fused"] < 90

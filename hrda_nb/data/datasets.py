@@ -149,7 +149,7 @@ def open_folder(
     root: str | Path,
     classes: ClassTable | str | Path | None = None,  # a table or file; None: see `find_classes`
     labelled: bool | None = None,  # must labels be there? None: they are used if there are any
-    layout: str = "auto",  # or one of `layouts`: plain, cityscapes, gta, synthia, acdc, darkzurich
+    layout: str = "auto",  # or one of `layouts`: plain, cityscapes, gta, synthia, acdc, ...
     split: str | None = None,  # train, val, ... where the folder has several
 ) -> SegmentationDataset:
     "Open a data folder; `UserError` for everything that does not fit."
@@ -159,10 +159,20 @@ def open_folder(
     labelled = any(files.has_labels for files in found) if labelled is None else labelled
     for files in found:
         _check_pairs(files, labelled)
-    known, table = found[0].layout.classes, None
+    known, table = _known_classes(found), None
     if classes or labelled or known or classes_file(folders[0]):
         table = find_classes(folders[0], classes, known)
     return _join([_as_data_set(files, table, labelled) for files in found])
+
+
+def _known_classes(found: list[FolderFiles]) -> ClassTable | None:
+    "The table that the layout brings; `UserError` if the labels of the subsets differ in kind."
+    tables = [files.layout.classes for files in found]
+    if any(table != tables[0] for table in tables):
+        raise UserError(
+            f"{found[0].base}: labelIds in some folders, labelTrainIds in others; keep one kind"
+        )
+    return tables[0]
 
 
 def _as_data_set(

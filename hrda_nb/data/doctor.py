@@ -414,11 +414,12 @@ def _open(
     folder: Path, name: str, classes: ClassTable | str | Path | None, layout: Layout
 ) -> tuple[_DataSetFacts, list[Finding]]:
     "List a data set and find its class table; what is wrong with the table is a finding."
-    data = _DataSetFacts(name, list_folder(folder, layout), layout.classes)
+    files = list_folder(folder, layout)
+    data = _DataSetFacts(name, files, files.layout.classes)
     if not data.files.has_labels and not classes and not classes_file(folder):
         return data, []
     try:
-        data.classes = find_classes(folder, classes, layout.classes)
+        data.classes = find_classes(folder, classes, files.layout.classes)
         return data, []
     except UserError as e:
         data.classes = None
@@ -458,7 +459,7 @@ def _read_pairs(data: _DataSetFacts, progress: bool, workers: int | None) -> lis
 def doctor(
     root: str | Path,  # a data folder, or one above several (source/train, target/val, ...)
     classes: ClassTable | str | Path | None = None,  # see `find_classes`
-    layout: str = "auto",  # or one of `layouts`: plain, cityscapes, gta, synthia, acdc, darkzurich
+    layout: str = "auto",  # or one of `layouts`: plain, cityscapes, gta, synthia, acdc, ...
     progress: bool = True,  # show a bar while reading
     workers: int | None = None,  # threads; all cores if not given
 ) -> Report:  # not `ok` where something would spoil a training

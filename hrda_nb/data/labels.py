@@ -8,7 +8,7 @@ __all__ = ['IGNORE', 'cityscapes', 'synthia', 'synthia16', 'synthia13', 'UserErr
 # %% ../../nbs/00_labels.ipynb #c003
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -313,6 +313,47 @@ cityscapes = _street_table(2, 34)  # raw ids of Cityscapes (0..33) and GTA (0..3
 synthia = _street_table(3, 22)  # raw ids of SYNTHIA-RAND-CITYSCAPES
 synthia16 = [i for i in range(19) if i not in (9, 14, 16)]  # without terrain, truck, train
 synthia13 = [i for i in synthia16 if i not in (3, 4, 5)]  # and without wall, fence, pole
+
+# %% ../../nbs/00_labels.ipynb #gl002
+# labels that hold class indices: BDD100K, *_labelTrainIds
+street_indices = replace(cityscapes, ids=None)
+
+_MAPILLARY = {  # name -> ids of Mapillary Vistas 1.2
+    "road": (13, 24, 41),  # road, lane marking, manhole
+    "sidewalk": (15, 2),  # sidewalk, curb
+    "building": (17,),
+    "wall": (6,),
+    "fence": (3,),
+    "pole": (45, 47),  # pole, utility pole
+    "traffic light": (48,),
+    "traffic sign": (50,),  # its front
+    "vegetation": (30,),
+    "terrain": (29,),
+    "sky": (27,),
+    "person": (19,),
+    "rider": (20, 21, 22),  # bicyclist, motorcyclist, other rider
+    "car": (55,),
+    "truck": (61,),
+    "bus": (54,),
+    "train": (58,),  # on rails
+    "motorcycle": (57,),
+    "bicycle": (52,),
+}
+
+
+def _with_ids(
+    ids: dict[int, str],  # raw id -> name of its class
+    last: int,  # all others of 0..last are ignored
+) -> ClassTable:
+    "The 19 classes with other raw ids."
+    known = {i: cityscapes.names.index(name) for i, name in ids.items()}
+    return replace(cityscapes, ids=known | {i: IGNORE for i in range(last + 1) if i not in known})
+
+
+mapillary = _with_ids({i: name for name, ids in _MAPILLARY.items() for i in ids}, 65)
+_of_cityscapes = {i: cityscapes.names[c] for i, c in cityscapes.ids.items() if c != IGNORE}
+# pickup, van, road marking
+wilddash = _with_ids(_of_cityscapes | {34: "truck", 35: "car", 38: "road"}, 38)
 
 # %% ../../nbs/00_labels.ipynb #c035
 def classes_file(folder: str | Path) -> Path | None:

@@ -7,17 +7,36 @@ __all__ = ['layouts', 'Layout', 'detect_layout', 'find_splits']
 
 # %% ../../nbs/03b_layouts.ipynb #y003
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from .files import PngColour, list_pictures, png_kind
-from .labels import ClassTable, UserError, _shorten, cityscapes, classes_file, synthia
+from hrda_nb.data.labels import (
+    ClassTable,
+    UserError,
+    _shorten,
+    cityscapes,
+    classes_file,
+    mapillary,
+    street_indices,
+    synthia,
+    wilddash,
+)
 from .registry import Registry
 
 # %% ../../nbs/03b_layouts.ipynb #y006
+class OtherLabels(NamedTuple):
+    "Where a data set may have its labels instead."
+
+    folder: str
+    ending: str
+    classes: ClassTable
+
+# %% ../../nbs/03b_layouts.ipynb #gl107
 @dataclass(frozen=True)
 class Layout:
     "Where a data set keeps its pictures and labels, and how its labels are written."
@@ -31,6 +50,9 @@ class Layout:
     condition: Callable[[Path], bool] | None = None  # what else tells a folder of this layout
     subsets: tuple[str, ...] = ()  # what {subset} may be
     whole: tuple[str, ...] = ()  # subsets that the whole data set stands for; empty: all
+    # what {split} may be -> what it is usually called; empty: any name, used as it is
+    splits: dict[str, str] = field(default_factory=dict)
+    other_labels: tuple[OtherLabels, ...] = ()  # asked in this order where there are no `labels`
 
     @property
     def steps(self) -> tuple[str, ...]:
@@ -53,7 +75,8 @@ class Layout:
     def _fits(self, step: str, name: str) -> bool:
         "May a folder at this step have this name? Beside subsets, train_ref is no split."
         if step == "{split}":
-            return not (self.subsets and name.endswith("_ref"))
+            allowed = name in self.splits or not self.splits
+            return allowed and not (self.subsets and name.endswith("_ref"))
         return name in self.subsets if step == "{subset}" else name == step
 
     def _next(self, folder: Path, step: str) -> list[Path]:
@@ -71,16 +94,55 @@ class Layout:
         named = zip(self.steps, root.parts[-len(self.steps) :])
         return {step.strip("{}"): name for step, name in named if step.startswith("{")}
 
+    def data_folders(self, root: Path) -> list[Path]:
+        "The `folders`, if nothing else speaks against this layout."
+        found = self.folders(root)
+        fits = found and (self.condition is None or self.condition(found[0]))
+        return found if fits else []
+
 # %% ../../nbs/03b_layouts.ipynb #y008
-def _has_gta_labels(root: Path) -> bool:
-    "Is there a first label with GTA's palette, and no class table that says otherwise?"
-    first = next(iter(sorted((root / "labels").glob("*.png"))), None)
-    if first is None or classes_file(root) or png_kind(first)[1] != PngColour.PALETTE:
+def _has_palette(
+    labels: Path,  # folder
+    classes: ClassTable,
+) -> bool:
+    "Has the first label the colours of road, sky and car at their raw ids?"
+    first = next(iter(sorted(labels.glob("*.png"))), None)
+    if first is None or png_kind(first)[1] != PngColour.PALETTE:
         return False
     with Image.open(first) as image:
         palette = np.reshape((image.getpalette() or []) + [0] * 768, (-1, 3))
-    road_sky_car = {i: c for i, c in cityscapes.ids.items() if c in (0, 10, 13)}
-    return all(tuple(palette[i]) == tuple(cityscapes.palette[c]) for i, c in road_sky_car.items())
+    road_sky_car = {
+        i: c for i, c in classes.ids.items() if classes.to_raw(c) == i and c in (0, 10, 13)
+    }
+    return all(tuple(palette[i]) == tuple(classes.palette[c]) for i, c in road_sky_car.items())
+
+
+def _has_gta_labels(root: Path) -> bool:
+    "Labels with GTA's palette, and no class table that says otherwise?"
+    return not classes_file(root) and _has_palette(root / "labels", cityscapes)
+
+
+def _is_mapillary(images: Path) -> bool:  # training/images, ...
+    "Labels of Mapillary Vistas in one of the splits, and no class table?"
+    splits = [images.parents[1] / split for split in ("validation", "training")]
+    found = (
+        (split / "v1.2/labels").is_dir() or _has_palette(split / "labels", mapillary)
+        for split in splits
+    )
+    return not classes_file(images) and any(found)
+
+
+def _is_wilddash(root: Path) -> bool:
+    "The file that WildDash brings, and no class table?"
+    return (root / "panoptic.json").is_file() and not classes_file(root)
+
+# %% ../../nbs/03b_layouts.ipynb #gl102
+_ANON = ("_rgb_anon", "_gt_labelIds")
+
+
+def _train_ids(folder: str) -> tuple[OtherLabels, ...]:
+    "Labels as class indices in the same folder."
+    return (OtherLabels(folder, "_gt_labelTrainIds", street_indices),)
 
 
 layouts = Registry(
@@ -100,18 +162,38 @@ layouts = Registry(
         "rgb_anon/{subset}/{split}",
         "gt/{subset}/{split}",
         cityscapes,
-        endings=("_rgb_anon", "_gt_labelIds"),
+        endings=_ANON,
         subsets=("fog", "night", "rain", "snow"),
+        other_labels=_train_ids("gt/{subset}/{split}"),
     ),
     darkzurich=Layout(
         "darkzurich",
         "rgb_anon/{split}/{subset}",
         "gt/{split}/{subset}",
         cityscapes,
-        endings=("_rgb_anon", "_gt_labelIds"),
+        endings=_ANON,
         subsets=("night", "twilight", "day"),
         whole=("night",),  # what the papers adapt to
+        other_labels=_train_ids("gt/{split}/{subset}"),
     ),
+    bdd100k=Layout(
+        "bdd100k",
+        "images/{subset}/{split}",
+        "labels/sem_seg/masks/{split}",
+        street_indices,
+        subsets=("10k", "100k"),
+        whole=("10k",),  # the labelled ones
+    ),
+    mapillary=Layout(
+        "mapillary",
+        "{split}/images",
+        "{split}/v1.2/labels",
+        mapillary,
+        condition=_is_mapillary,
+        splits={"training": "train", "validation": "val", "testing": "test"},
+        other_labels=(OtherLabels("{split}/labels", "", mapillary),),
+    ),
+    wilddash=Layout("wilddash", "images", "labels", wilddash, condition=_is_wilddash),
 )
 
 # %% ../../nbs/03b_layouts.ipynb #y010
@@ -119,7 +201,7 @@ def detect_layout(root: str | Path) -> Layout:
     "Which layout a folder has; plain where nothing speaks for another one."
     root = Path(root)
     for layout in reversed(layouts.values()):
-        if layout.folders(root) and (layout.condition is None or layout.condition(root)):
+        if layout.data_folders(root):
             return layout
     return layouts["plain"]
 
@@ -127,13 +209,19 @@ def detect_layout(root: str | Path) -> Layout:
 def find_splits(root: str | Path) -> list[Path]:
     "The folder itself, or the data folders under it such as source/train, three levels deep."
     root = Path(root)
-    with_splits = (layout for layout in layouts.values() if layout.steps)
-    if found := next(filter(None, (layout.folders(root) for layout in with_splits)), None):
+    if found := _with_splits(root):
         return found
     if any(layout.folders(root) for layout in layouts.values()):
         return [root]
     below = {layout.images for layout in layouts.values() if not layout.steps}
-    return sorted({folder for images in below for folder in _holders(root, images)})
+    found = sorted({folder for images in below for folder in _holders(root, images)})
+    return [folder for folder in found if not _with_splits(folder)]
+
+
+def _with_splits(root: Path) -> list[Path]:
+    "The data folders if `root` belongs to a data set whose layout has splits."
+    with_splits = (layout for layout in layouts.values() if layout.steps)
+    return next(filter(None, (layout.data_folders(root) for layout in with_splits)), [])
 
 
 def _holders(root: Path, images: str) -> list[Path]:
@@ -147,7 +235,9 @@ def split_name(
     folder: Path,  # one of `find_splits`
 ) -> str:
     "The split that a data folder holds: train, val, ...; without splits its own name."
-    return detect_layout(folder).names(folder).get("split", folder.name)
+    layout = detect_layout(folder)
+    name = layout.names(folder).get("split", folder.name)
+    return layout.splits.get(name, name)
 
 
 def choose_folders(
@@ -169,7 +259,7 @@ def choose_folders(
     names = _shorten(p.relative_to(root).as_posix() for p in splits)
     raise UserError(f"{root}: {what} here; name one of its folders: {names}")
 
-
+# %% ../../nbs/03b_layouts.ipynb #gl108
 def _are_subsets(folders: list[Path]) -> bool:
     "Do these folders hold the subsets of one split?"
     has_subsets = all(detect_layout(folder).subsets for folder in folders)
@@ -182,7 +272,8 @@ def _why_none(root: Path) -> str:
         return "reference pictures, which are not trained on; name the folder without _ref"
     return (
         "no pictures here; expected images/NAME.jpg (and labels/NAME.png), "
-        "or the layout of Cityscapes, GTA, SYNTHIA, ACDC or Dark Zurich"
+        "or the layout of Cityscapes, GTA, SYNTHIA, ACDC, Dark Zurich, BDD100K, Mapillary "
+        "or WildDash"
     )
 
 # %% ../../nbs/03b_layouts.ipynb #y020
@@ -233,10 +324,9 @@ def list_folder(
     "List the pictures of a data folder and where their labels should be."
     chosen = layout.names(root)
     base = root.parents[len(layout.steps) - 1] if chosen else root
-    pictures, labels = (
-        base / (folder.format(**chosen) if chosen else folder)
-        for folder in (layout.images, layout.labels)
-    )
+    pictures = base / (layout.images.format(**chosen) if chosen else layout.images)
+    layout = _with_labels_there(layout, base, chosen)
+    labels = base / (layout.labels.format(**chosen) if chosen else layout.labels)
     images = list_pictures(pictures)
     names = [_name(path.relative_to(pictures), layout.endings[0]) for path in images]
     expected = [labels / f"{name}{layout.endings[1]}.png" for name in names]
@@ -246,6 +336,19 @@ def list_folder(
     counted = (images, expected, names, extra, bool(found), subset)
     return FolderFiles(root, layout, base, pictures, *counted)
 
+# %% ../../nbs/03b_layouts.ipynb #gl109
+def _with_labels_there(layout: Layout, base: Path, chosen: dict[str, str]) -> Layout:
+    "The layout with the other labels, where it has some and only those are there."
+    if not layout.other_labels or not chosen:
+        return layout
+    usual = OtherLabels(layout.labels, layout.endings[1], layout.classes)
+    for labels in (usual, *layout.other_labels):
+        folder = base / labels.folder.format(**chosen)
+        if next(folder.rglob(f"*{labels.ending}.png"), None):
+            endings = (layout.endings[0], labels.ending)
+            return replace(layout, labels=labels.folder, endings=endings, classes=labels.classes)
+    return layout
+
 
 def _name(path: Path, ending: str) -> str:
     return path.with_suffix("").as_posix().removesuffix(ending)
@@ -253,4 +356,5 @@ def _name(path: Path, ending: str) -> str:
 
 def _is_label(path: Path, layout: Layout) -> bool:
     "Not one of the other files that Cityscapes and the published tools put beside a label."
-    return path.stem.endswith(layout.endings[1]) and not path.stem.endswith("_labelTrainIds")
+    ending = layout.endings[1]
+    return path.stem.endswith(ending or "") and (ending or not path.stem.endswith("_labelTrainIds"))

@@ -6,11 +6,14 @@
 __all__ = []
 
 # %% ../../nbs/00c_processes.ipynb #pr003
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, distributed
 from torch.autograd import Function
+
+from .labels import UserError
 
 # %% ../../nbs/00c_processes.ipynb #pr006
 class Process(NamedTuple):
@@ -95,3 +98,40 @@ def value_of_first(
     values = [value]
     distributed.broadcast_object_list(values)
     return values[0]
+
+# %% ../../nbs/00c_processes.ipynb #gl302
+def values_of_all(
+    value: Any,  # anything that can be pickled
+) -> list[Any]:  # in the order of the processes
+    "What every process says."
+    count = this_process().count
+    if count == 1:
+        return [value]
+    values = [None] * count
+    distributed.all_gather_object(values, value)
+    return values
+
+
+def decided_by_first(
+    decide: Callable[[], Any],
+) -> Any:
+    "What `decide` returns in the first process; all raise the `UserError` that it raises."
+    answer = problem = None
+    if this_process().is_first:
+        try:
+            answer = decide()
+        except UserError as e:
+            problem = str(e)
+    answer, problem = value_of_first((answer, problem))
+    if problem:
+        raise UserError(problem)
+    return answer
+
+
+def raise_in_all(
+    problem: str | None,  # of this process; None: it has none
+) -> None:
+    "`UserError` in every process if one of them has a problem."
+    problems = [p for p in values_of_all(problem) if p]
+    if problems:
+        raise UserError(problems[0])

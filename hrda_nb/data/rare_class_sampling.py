@@ -17,6 +17,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+from torchvision.transforms.v2 import functional as TF
 
 from .datasets import SegmentationDataset, class_statistics
 from .geometry import Box, crop, fit_size, random_box
@@ -141,19 +142,34 @@ def _finished(
         sample = flip_sample(sample)
     return pad_sample(to_float(sample), crop_size)
 
-# %% ../../nbs/04_rare_class_sampling.ipynb #c021
+# %% ../../nbs/04_rare_class_sampling.ipynb #gl701
 _JITTERED, _BLURRED = 0.8, 0.5  # probabilities of the strong augmentation of DACS
 _SIGMA = (0.15, 1.15)  # range of the blur in pixels
 
 
-def _strongly_augmented(
-    image: Tensor,  # (3,h,w) in [0,1]
-    rng: np.random.Generator,
-) -> Tensor:
-    "Colour jitter (4 of 5 pictures), then blur (every other one), as DACS does to mixtures."
-    if rng.random() < _JITTERED:
-        image = ColorJitter.draw(rng)(image)
-    return gaussian_blur(image, rng.uniform(*_SIGMA)) if rng.random() < _BLURRED else image
+@dataclass(frozen=True)
+class SourceAugmentation:
+    "Colour jitter (4 of 5 pictures), grey, then blur (every other one), as DACS does to mixtures."
+
+    strength: float = 0.2  # of brightness, contrast, saturation and hue, 0 to 1
+    grey: float = 0.0  # share of the pictures that lose their colour, 0 to 1
+
+    def __post_init__(self):
+        for name, value in (("source_jitter", self.strength), ("source_grey", self.grey)):
+            if not 0 <= value <= 1:
+                raise UserError(f"{name} {value}: give a number from 0 to 1")
+
+    def __call__(
+        self,
+        image: Tensor,  # (3,h,w) in [0,1]
+        rng: np.random.Generator,
+    ) -> Tensor:
+        "A picture in another light."
+        if rng.random() < _JITTERED:
+            image = ColorJitter.draw(rng, self.strength)(image)
+        if self.grey and rng.random() < self.grey:
+            image = TF.rgb_to_grayscale(image, num_output_channels=3)
+        return gaussian_blur(image, rng.uniform(*_SIGMA)) if rng.random() < _BLURRED else image
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c022
 def _source_box(
@@ -183,7 +199,8 @@ class SourceStream(_Stream):
         crop_size: tuple[int, int],  # (h, w) of a sample in pixels
         rcs: RareClassSampling | None = RareClassSampling(),  # None: pictures are drawn evenly
         max_ratio: float | None = 0.75,  # of one class in a crop, see `varied_box`
-        augment: bool = False,  # jitter and blur the source too
+        # jitter and blur the source too; True: as DACS does to mixtures
+        augment: SourceAugmentation | bool | None = None,
         counts: pd.DataFrame | None = None,  # class statistics; None: counted or from the cache
         **settings: Any,  # size, scale, flip, seed as for every stream
     ):
@@ -194,7 +211,7 @@ class SourceStream(_Stream):
             )
         self.rcs = rcs
         self.max_ratio = max_ratio
-        self.augment = augment
+        self.augment = SourceAugmentation() if augment is True else augment
         self.sampler = None
         if rcs:
             self.sampler = RareClassSampler(class_statistics(ds) if counts is None else counts, rcs)
@@ -207,7 +224,7 @@ class SourceStream(_Stream):
         box = _source_box(sample["label"], c, self.crop_size, rng, self.rcs, self.max_ratio)
         sample = _finished(sample, box, self.crop_size, rng.random() < self.flip)
         if self.augment:
-            sample["image"] = _strongly_augmented(sample["image"], rng)
+            sample["image"] = self.augment(sample["image"], rng)
         return sample
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c027

@@ -6,19 +6,42 @@
 __all__ = ['confusion', 'iou', 'iou_table', 'count_batch', 'evaluate']
 
 # %% ../../nbs/20_metrics.ipynb #c003
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import groupby
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..data.labels import ClassTable, UserError, cityscapes, synthia13, synthia16
-from .predict import PictureSettings, evaluating, model_device, picture_logits
+from hrda_nb.data.labels import (
+    IGNORE,
+    ClassTable,
+    UserError,
+    _shorten,
+    cityscapes,
+    synthia13,
+    synthia16,
+)
+from hrda_nb.data.processes import (
+    raise_in_all,
+    sum_over_processes,
+    this_process,
+    value_of_first,
+)
+from hrda_nb.inference.predict import (
+    PictureSettings,
+    evaluating,
+    fingerprint,
+    model_device,
+    picture_logits,
+    read_ahead,
+)
 from ..models.computing import chosen_precision
 
 # %% ../../nbs/20_metrics.ipynb #c009
@@ -75,45 +98,32 @@ def _means(classes: ClassTable) -> dict[str, Sequence[int]]:  # name -> class in
 def iou_table(
     counts: dict[str, Tensor],  # (K,K) confusion matrix of each view
     classes: ClassTable,
+    missing: Sequence[int] = (),  # classes that the labels do not know: NaN, in no mean
 ) -> pd.DataFrame:  # rows: classes, then means; columns: views; percent
     "IoU in percent of each class and view, with the means below."
     columns = {view: 100 * iou(c).cpu().numpy() for view, c in counts.items()}
     scores = pd.DataFrame(columns, index=pd.Index(classes.names, name="class"))
+    scores.iloc[list(missing)] = float("nan")
     rows = [scores]
     for name, indices in _means(classes).items():
         rows.append(scores.iloc[list(indices)].mean().to_frame(name).T)
     return pd.concat(rows).rename_axis("class")
 
 # %% ../../nbs/20_metrics.ipynb #c024
-def _own_pictures(n: int) -> range:
-    "Indices of the pictures that this process takes, of `n`."
-    if distributed.is_initialized():
-        return range(distributed.get_rank(), n, distributed.get_world_size())
-    return range(n)
-
-
-def _read_ahead(dataset: Any, indices: Iterable[int]) -> Iterator[Any]:
-    "The samples in order; the next two are being read meanwhile."
-    with ThreadPoolExecutor(2) as pool:
-        waiting = deque()
-        for i in indices:
-            waiting.append(pool.submit(dataset.__getitem__, i))
-            if len(waiting) > 2:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _batches(dataset: Any, batch_size: int) -> Iterator[list[dict]]:
-    "Samples of this process in runs of one size."
-    samples = _read_ahead(dataset, _own_pictures(len(dataset)))
-    for _, run in groupby(samples, key=lambda sample: sample["image"].shape):
-        batch = []
-        for sample in run:
+def _batches(
+    dataset: Any,
+    indices: Iterable[int],
+    batch_size: int,
+) -> Iterator[dict[int, dict]]:  # index -> sample
+    "Some samples in runs of one size."
+    samples = read_ahead(lambda i: (i, dataset[i]), indices)
+    for _, run in groupby(samples, key=lambda numbered: numbered[1]["image"].shape):
+        batch = {}
+        for i, sample in run:
             if len(batch) == batch_size:
                 yield batch
-                batch = []
-            batch.append(sample)
+                batch = {}
+            batch[i] = sample
         yield batch
 
 # %% ../../nbs/20_metrics.ipynb #c025
@@ -137,10 +147,10 @@ def _label_views(model: nn.Module) -> tuple[str, ...]:
 
 def _count(
     model: nn.Module, samples: list[dict], num_classes: int, settings: PictureSettings
-) -> dict[str, Tensor]:  # view -> (K,K)
-    "Confusion of each view on labelled pictures of one size."
+) -> Tensor:  # (B,V,K,K)
+    "Confusion of each picture and view, for labelled pictures of one size."
     device = model_device(model)
-    label = _stacked_labels(samples).to(device)
+    labels = _stacked_labels(samples).to(device)
     images = torch.stack([torch.as_tensor(sample["image"]) for sample in samples]).to(device)
     logits = picture_logits(model, images.float() / 255, settings)
     known = logits["fused"].shape[1]
@@ -149,12 +159,14 @@ def _count(
             f"the model knows {known} classes, the data {num_classes}: "
             "give the class table it was trained with"
         )
-    predictions = {v: logits[v].max(1).indices for v in _label_views(model)}
-    try:
-        return {v: confusion(p, label, num_classes) for v, p in predictions.items()}
-    except UserError as e:
-        names = ", ".join(str(sample.get("name")) for sample in samples)
-        raise UserError(f"{names}: {e}") from None
+    found = [logits[v].max(1).indices for v in _label_views(model)]  # V times (B,H,W)
+    counts = []
+    for sample, label, *predictions in zip(samples, labels, *found):
+        try:
+            counts += [confusion(p, label, num_classes) for p in predictions]
+        except UserError as e:
+            raise UserError(f"{sample.get('name')}: {e}") from None
+    return torch.stack(counts).unflatten(0, (len(samples), -1))
 
 
 def count_batch(
@@ -164,7 +176,133 @@ def count_batch(
     **settings,  # fields of `PictureSettings`
 ) -> dict[str, Tensor]:  # view -> (K,K)
     "Confusion of each view on a few labelled pictures."
-    return _count(model, samples, num_classes, PictureSettings(**settings))
+    counts = _count(model, samples, num_classes, PictureSettings(**settings)).sum(0)
+    return dict(zip(_label_views(model), counts))
+
+# %% ../../nbs/20_metrics.ipynb #gl502
+class _Kept:
+    "Counts of single pictures in a folder, one file a process."
+
+    def __init__(
+        self,
+        folder: Path,
+        key: str,  # of all that the counts depend on
+        shape: tuple[int, ...],  # (V,K,K)
+    ):
+        self.folder = folder
+        self.key = key
+        self.shape = shape
+
+    def read(self) -> dict[int, Tensor]:  # picture -> (V,K,K)
+        "What is there, of all processes."
+        lines = [
+            line
+            for path in sorted(self.folder.glob(f"{self.key}-*.jsonl"))
+            for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+        ]
+        return dict(filter(None, map(self._parsed, lines)))
+
+    def _parsed(self, line: str) -> tuple[int, Tensor] | None:
+        try:
+            picture, places, counts = json.loads(line)
+        except ValueError:  # cut off
+            return None
+        flat = torch.zeros(self.shape, dtype=torch.long).flatten()
+        flat[places] = torch.tensor(counts, dtype=torch.long)
+        return picture, flat.reshape(self.shape)
+
+    def add(self, picture: int, counts: Tensor) -> None:  # (V,K,K)
+        "Write the counts of a picture at once."
+        flat = counts.flatten().cpu()
+        places = flat.nonzero()[:, 0]
+        line = json.dumps([picture, places.tolist(), flat[places].tolist()])
+        path = self.folder / f"{self.key}-{this_process().rank}.jsonl"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(f"\n{line}\n")  # what a kill cut off ends here
+        except OSError as e:
+            raise UserError(f"{path}: cannot be written ({e.strerror}); make room") from None
+
+# %% ../../nbs/20_metrics.ipynb #gl504
+def _key(model: nn.Module, dataset: Any, settings: PictureSettings) -> str:
+    "A name made from network, settings, class table, pictures and labels."
+    files = [*getattr(dataset, "image_paths", []), *(getattr(dataset, "label_paths", None) or [])]
+    stamps = [(str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files]
+    facts = [fingerprint(model), asdict(settings), dataset.classes.as_dict(), len(dataset), stamps]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+
+
+def _part_numbers(dataset: Any) -> list[int]:  # of each picture
+    "Which of the data set's parts (fog, night, ...) a picture belongs to."
+    lengths = [len(part) for part in getattr(dataset, "parts", ())] or [len(dataset)]
+    return [number for number, n in enumerate(lengths) for _ in range(n)]
+
+
+class _Work(NamedTuple):
+    "What to count, and how."
+
+    dataset: Any
+    settings: PictureSettings
+    num_classes: int  # K
+    batch_size: int = 1
+    keep: Path | None = None  # folder for the counts of single pictures; None: not kept
+    progress: bool = True
+    name: str = "evaluate"  # of the bar
+
+# %% ../../nbs/20_metrics.ipynb #gl505
+def _count_all(
+    model: nn.Module,
+    work: _Work,
+) -> Tensor:  # (P,V,K,K) of each part of the data set and each view
+    "Confusion over all pictures and all processes; what is kept is not counted again."
+    rank, count = this_process()
+    n = len(work.dataset)
+    one = (len(_label_views(model)), work.num_classes, work.num_classes)
+    part_of = _part_numbers(work.dataset)
+    counts = torch.zeros(part_of[-1] + 1, *one, dtype=torch.long, device=model_device(model))
+
+    def add(picture: int, found: Tensor) -> None:
+        counts[part_of[picture]] += found.to(counts.device)
+
+    kept = None
+    known = {}
+    if work.keep:
+        kept = _Kept(work.keep, _key(model, work.dataset, work.settings), one)
+        known = kept.read() if rank == 0 else {}
+    done = set(value_of_first(list(known)))
+    todo = [i for i in range(n) if i not in done]
+    for i, found in known.items():
+        add(i, found)
+    hidden = not work.progress or rank > 0
+    bar = tqdm(total=n, initial=len(done), desc=work.name, unit="picture", disable=hidden)
+    with bar:
+        problem = _count_own(model, work, todo[rank::count], add, kept, bar)
+    raise_in_all(problem)
+    return sum_over_processes(counts)
+
+# %% ../../nbs/20_metrics.ipynb #gl517
+def _count_own(
+    model: nn.Module,
+    work: _Work,
+    indices: list[int],
+    add: Callable[[int, Tensor], None],
+    kept: _Kept | None,
+    bar: tqdm,
+) -> str | None:  # what is wrong with a picture
+    "Count the pictures of this process."
+    try:
+        with evaluating(model):
+            for batch in _batches(work.dataset, indices, work.batch_size):
+                found = _count(model, list(batch.values()), work.num_classes, work.settings)
+                for i, counts in zip(batch, found):
+                    add(i, counts)
+                    if kept:
+                        kept.add(i, counts)
+                bar.update(min(len(batch) * this_process().count, bar.total - bar.n))
+    except UserError as e:
+        return str(e)
+    return None
 
 # %% ../../nbs/20_metrics.ipynb #c026
 def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
@@ -180,6 +318,7 @@ def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
     precision: str | None = None,  # "bfloat16", "auto" (if it is faster), ...; None: float32
     batch_size: int = 1,  # pictures of one size in one pass
     classes: ClassTable | None = None,  # None: `dataset.classes`
+    keep: str | Path | None = None,  # folder for counts, to go on after a kill; None: not kept
 ) -> pd.DataFrame:  # percent; rows: classes, then means; columns: views
     "IoU of a model on labelled pictures, counted over all of them and over all processes."
     classes = classes or dataset.classes
@@ -187,22 +326,107 @@ def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
         raise UserError("there are no pictures to evaluate on")
     if device is not None:
         model.to(device)
-    precision = chosen_precision(precision, model)
+    precision = value_of_first(chosen_precision(precision, model))
     settings = PictureSettings(window, stride, flip, max_side, precision)
-    views = _label_views(model)
-    k = classes.num_classes
-    counts = torch.zeros(len(views), k, k, dtype=torch.long, device=model_device(model))
-    bar = tqdm(
-        total=len(_own_pictures(len(dataset))),
-        desc="evaluate",
-        unit="picture",
-        disable=not progress,
-    )
-    with evaluating(model), bar:
-        for samples in _batches(dataset, batch_size):
-            found = _count(model, samples, k, settings)
-            counts += torch.stack([found[view] for view in views])
-            bar.update(len(samples))
-    if distributed.is_initialized():
-        distributed.all_reduce(counts)  # the sum over all processes
-    return iou_table(dict(zip(views, counts)), classes)
+    keep = Path(keep) if keep else None
+    work = _Work(dataset, settings, classes.num_classes, batch_size, keep, progress)
+    counts = _count_all(model, work).sum(0)
+    return iou_table(dict(zip(_label_views(model), counts)), classes)
+
+# %% ../../nbs/20_metrics.ipynb #gl509
+def _plain_name(name: str) -> str:  # "Traffic-Light" -> "trafficlight"
+    return "".join(c for c in name.lower() if c.isalnum())
+
+# %% ../../nbs/20_metrics.ipynb #gl518
+class Relabelled:
+    "A labelled data set with the class indices of another table; `UserError` for unknown classes."
+
+    def __init__(
+        self,
+        dataset: Any,  # with `.classes`
+        classes: ClassTable,  # the network's
+        name: str = "the data",  # for the error
+    ):
+        known = {_plain_name(c): i for i, c in enumerate(classes.names)}
+        theirs = [_plain_name(c) for c in dataset.classes.names]
+        if len(known) < classes.num_classes or len({*theirs}) < len(theirs):
+            raise UserError(f"{name}: two classes with one name; rename one in classes.json")
+        unknown = [c for c, plain in zip(dataset.classes.names, theirs) if plain not in known]
+        if unknown:
+            raise UserError(
+                f"{name}: the checkpoint has no class {_shorten(unknown)}; say with "
+                f"--classes FILE which ids are its {_shorten(classes.names, 4)}"
+            )
+        indices = [known[plain] for plain in theirs]
+        self.dataset = dataset
+        self.classes = classes
+        self.missing = sorted({*range(classes.num_classes)} - {*indices})  # classes it never has
+        self.lookup = torch.full((256,), IGNORE, dtype=torch.uint8)
+        self.lookup[: len(indices)] = torch.tensor(indices, dtype=torch.uint8)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getattr__(self, name: str) -> Any:  # parts, image_paths, label_paths
+        if name == "dataset":
+            raise AttributeError(name)
+        return getattr(self.dataset, name)
+
+    def __getitem__(self, i: int) -> dict:
+        sample = self.dataset[i]
+        if "label" not in sample:
+            return sample
+        return dict(sample, label=self.lookup[torch.as_tensor(sample["label"]).long()])
+
+# %% ../../nbs/20_metrics.ipynb #gl512
+def set_sizes(
+    sets: dict[str, Any],  # name -> data set
+) -> dict[str, int]:  # name, or name/part -> pictures
+    "The columns of `evaluate_sets` and their numbers of pictures."
+    sizes = {}
+    for name, dataset in sets.items():
+        sizes[name] = len(dataset)
+        for part in getattr(dataset, "parts", ()):
+            subset = part.layout.names(part.root).get("subset", part.root.name)
+            sizes[f"{name}/{subset}"] = len(part)
+    return sizes
+
+
+def evaluate_sets(
+    model: nn.Module,
+    sets: dict[str, Any],  # name -> labelled data set with its own classes
+    classes: ClassTable,  # the network's
+    keep: Path | None = None,  # folder for counts, to go on after a kill
+    *,
+    progress: bool = True,
+    batch_size: int = 1,
+    **settings,  # window, stride, flip, max_side, precision
+) -> pd.DataFrame:  # percent; rows: classes, then means; columns: (set or set/part, view)
+    "IoU of one model on several data sets, each mapped onto the model's classes by name."
+    relabelled = {name: Relabelled(dataset, classes, name) for name, dataset in sets.items()}
+    precision = value_of_first(chosen_precision(settings.get("precision"), model))
+    how = PictureSettings(**settings | dict(precision=precision))
+    tables = {}
+    for name, dataset in relabelled.items():
+        work = _Work(dataset, how, classes.num_classes, batch_size, keep, progress, name)
+        counts = _count_all(model, work)
+        parts = [counts.sum(0), *counts] if len(counts) > 1 else [counts.sum(0)]
+        for column, of_part in zip(set_sizes({name: dataset}), parts):
+            of_views = dict(zip(_label_views(model), of_part))
+            tables[column] = iou_table(of_views, classes, dataset.missing)
+    return pd.concat(tables, axis=1, names=["set", "view"])
+
+# %% ../../nbs/20_metrics.ipynb #gl515
+def sets_summary(
+    table: pd.DataFrame,  # of `evaluate_sets`
+    sizes: dict[str, int],  # of `set_sizes`
+) -> pd.DataFrame:  # rows: sets and their parts; columns: pictures, and mIoU of each view
+    "mIoU of each set, and the mean over the sets."
+    rows = table.loc["mIoU"].unstack("view").reindex(list(sizes))
+    rows = rows[table.columns.get_level_values("view").unique()]
+    rows.insert(0, "pictures", pd.Series(sizes))
+    whole = [name for name in sizes if not any(name.startswith(f"{other}/") for other in sizes)]
+    if len(whole) > 1:
+        mean = rows.loc[whole].mean()
+        rows.loc["mean of sets"] = mean.where(mean.index != "pictures", sum(map(sizes.get, whole)))
+    return rows.astype({"pictures": int}).rename_axis(index=None, columns=None)

@@ -6,11 +6,16 @@
 __all__ = ['picture_logits', 'as_rgb', 'Prediction', 'evaluating', 'model_device', 'predict', 'predict_folder']
 
 # %% ../../nbs/21_predict.ipynb #c003
-from collections.abc import Iterator, Sequence
+import hashlib
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +26,13 @@ from tqdm.auto import tqdm
 from ..data import files
 from ..data.geometry import resize
 from ..data.labels import ClassTable, UserError, cityscapes, synthia
+from hrda_nb.data.processes import (
+    decided_by_first,
+    raise_in_all,
+    this_process,
+    value_of_first,
+    values_of_all,
+)
 from ..models.computing import chosen_precision, forward_precision, keep_memory
 from ..models.hrda import segment
 
@@ -311,6 +323,157 @@ def _view_paths(
     folders = {view: out if view == "fused" else out / view for view in views}
     return {view: folder / f"{name}.png" for view, folder in folders.items()}
 
+# %% ../../nbs/21_predict.ipynb #gl402
+MANIFEST = "predictions.json"
+
+
+def fingerprint(model: nn.Module) -> str:
+    "A short name of a model's weights: equal for equal ones, in every process and on every device."
+    digest = hashlib.sha256(f"{getattr(model, 'config', None)} {model}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()[:16]
+
+
+def _known(manifest: Path) -> dict | None:
+    "What made the predictions that lie here; None where nobody says."
+    if not manifest.exists():
+        return None
+    try:
+        known = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+# %% ../../nbs/21_predict.ipynb #gl412
+def _begin(
+    out: Path,
+    made_with: dict[str, Any],  # weights and settings
+    overwrite: bool,
+) -> None:
+    "Write down what makes the predictions; `UserError` where others lie."
+    manifest = out / MANIFEST
+    known = _known(manifest)
+    if known == made_with and not overwrite:
+        return
+    if known is not None and not overwrite:
+        other = [k for k in made_with if known.get(k) != made_with[k]]
+        raise UserError(
+            f"{out}: holds predictions made with other {', '.join(other)} ({MANIFEST}); "
+            "choose another folder, or begin anew with --overwrite"
+        )
+    text = json.dumps(made_with, indent=1) + "\n"
+    files.write_atomically(manifest, lambda part: part.write_text(text, encoding="utf-8"))
+
+# %% ../../nbs/21_predict.ipynb #gl405
+def read_ahead(
+    read: Callable[[Any], Any],
+    items: Iterable,
+    threads: int = 2,  # as many items are read in advance
+) -> Iterator[Any]:
+    "What `read` makes of each item, in order; the next ones are being read meanwhile."
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = deque()
+        for item in items:
+            waiting.append(pool.submit(read, item))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+# %% ../../nbs/21_predict.ipynb #gl413
+def _read_or_why_not(file: Path) -> np.ndarray | UserError:
+    try:
+        return as_rgb(file)
+    except UserError as e:
+        return e
+
+
+def _predict_all(
+    pictures: dict[Path, Path],  # name -> file
+    predict_one: Callable[[np.ndarray], Prediction],
+    write: Callable[[Path, Prediction], None],
+    bar: tqdm,
+) -> dict[Path, str]:  # name -> why it cannot be read
+    "Predict and write some pictures; reading, computing and writing overlap."
+    unreadable = {}
+    writing = deque()
+    with ThreadPoolExecutor(1) as writer:
+        for name, rgb in zip(pictures, read_ahead(_read_or_why_not, pictures.values())):
+            if isinstance(rgb, UserError):
+                unreadable[name] = str(rgb)
+            else:
+                writing.append(writer.submit(write, name, predict_one(rgb)))
+            if len(writing) > 2:
+                writing.popleft().result()
+            bar.update(min(this_process().count, bar.total - bar.n))
+        for task in writing:
+            task.result()
+    return unreadable
+
+# %% ../../nbs/21_predict.ipynb #gl408
+class _Plan(NamedTuple):
+    "What is there and what is left."
+
+    found: dict[Path, Path]  # name -> picture
+    todo: list[Path]  # names
+
+
+def _is_finished(
+    results: Iterable[Path],
+    picture: Path,
+    begun: int,  # time in ns
+) -> bool:
+    "Are all files of a picture there, newer than the picture and the run?"
+    try:
+        written = min(path.stat().st_mtime_ns for path in results)
+        return written >= max(begun, picture.stat().st_mtime_ns)
+    except OSError:
+        return False
+
+
+def _plan(
+    pictures: str | Path | Sequence[str | Path],
+    out: Path,
+    views: Sequence[str],
+    made_with: dict[str, Any],
+    overwrite: bool,
+) -> _Plan:
+    "Find the pictures, and those whose files are not there yet."
+    found = find_pictures(pictures, out)
+    _begin(files.writable_folder(out), made_with, overwrite)
+    begun = (out / MANIFEST).stat().st_mtime_ns
+    paths = {name: _view_paths(out, name, views).values() for name in found}
+    todo = [name for name, file in found.items() if not _is_finished(paths[name], file, begun)]
+    return _Plan(found, todo)
+
+# %% ../../nbs/21_predict.ipynb #gl409
+def _made_with(
+    model: nn.Module, classes: ClassTable, ids: bool, settings: dict[str, Any]
+) -> dict[str, Any]:
+    "All that the pixels of a prediction depend on, in JSON's types."
+    table = json.dumps([classes.as_dict(), ids])
+    how = asdict(PictureSettings(**{k: v for k, v in settings.items() if k != "device"}))
+    labels = hashlib.sha256(table.encode()).hexdigest()[:16]
+    return json.loads(json.dumps(dict(weights=fingerprint(model), labels=labels) | how))
+
+
+def _check_views(views: Sequence[str]) -> None:
+    unknown = [view for view in views if view not in VIEWS]
+    if unknown or not views:
+        raise UserError(f"views {unknown or views}: choose from {', '.join(VIEWS)}")
+
+
+def _raise_unreadable(reasons: dict[Path, str], plan: _Plan, out: Path) -> None:
+    "One `UserError` for all pictures of all processes that cannot be read, in their order."
+    listed = [reasons[name] for name in plan.todo if name in reasons]
+    if listed:
+        raise UserError(
+            f"{len(listed)} of {len(plan.found)} pictures left out, the others are in {out}: "
+            + "; ".join(listed)
+        )
+
 # %% ../../nbs/21_predict.ipynb #c046
 def predict_folder(
     model: nn.Module,
@@ -321,30 +484,34 @@ def predict_folder(
     ids: bool = False,  # raw ids instead of class indices
     *,
     progress: bool = True,  # a bar with the time left
+    overwrite: bool = False,  # make all again, also if others lie in `out`
     **settings,  # window, stride, flip, max_side, precision, device of `predict`
 ) -> list[Path]:  # out/NAME.png, or the first view asked for
-    "Predict pictures into PNGs. A `UserError` at the end names the pictures that are unreadable."
-    unknown = [view for view in views if view not in VIEWS]
-    if unknown or not views:
-        raise UserError(f"views {unknown or views}: choose from {', '.join(VIEWS)}")
-    found = find_pictures(pictures, out)
-    out = files.writable_folder(out)
-    settings["precision"] = chosen_precision(settings.get("precision"), model)
-    main_view = "fused" if "fused" in views else views[0]
-    written = []
-    unreadable = []
-    for name, file in tqdm(found.items(), desc="predict", unit="picture", disable=not progress):
+    """Predict pictures into PNGs; what is finished is kept. A `UserError` at the end names the
+    pictures that are unreadable."""
+    _check_views(views)
+    out = Path(out)
+    made_with = _made_with(model, classes, ids, settings)
+    plan = decided_by_first(lambda: _plan(pictures, out, views, made_with, overwrite))
+    settings["precision"] = value_of_first(chosen_precision(settings.get("precision"), model))
+
+    def write(name: Path, prediction: Prediction) -> None:
+        _write_views(prediction, _view_paths(out, name, views), classes, ids)
+
+    rank, count = this_process()
+    own = {name: plan.found[name] for name in plan.todo[rank::count]}
+    n = len(plan.found)
+    hidden = not progress or rank > 0
+    bar = tqdm(total=n, initial=n - len(plan.todo), desc="predict", unit="picture", disable=hidden)
+    unreadable = {}
+    problem = None
+    with bar:
         try:
-            rgb = as_rgb(file)
+            unreadable = _predict_all(own, partial(predict, model, **settings), write, bar)
         except UserError as e:
-            unreadable.append(str(e))
-            continue
-        paths = _view_paths(out, name, views)
-        _write_views(predict(model, rgb, **settings), paths, classes, ids)
-        written.append(paths[main_view])
-    if unreadable:
-        raise UserError(
-            f"{len(unreadable)} of {len(found)} pictures left out, the others are in {out}: "
-            + "; ".join(unreadable)
-        )
-    return written
+            problem = str(e)
+    raise_in_all(problem)
+    reasons = {name: why for some in values_of_all(unreadable) for name, why in some.items()}
+    _raise_unreadable(reasons, plan, out)
+    main_view = "fused" if "fused" in views else views[0]
+    return [_view_paths(out, name, views)[main_view] for name in plan.found]

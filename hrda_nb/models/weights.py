@@ -96,7 +96,7 @@ def _what_is_wrong(
     head: bytes,  # how the file begins
 ) -> str:
     "Why a file could not be read, and what to do."
-    if m := re.search(r"(?:GLOBAL|class) ([A-Za-z_][\w.]*)", str(error)):
+    if m := re.search(r"(?:GLOBAL|class) (?:builtins\.)?([A-Za-z_][\w.]*)", str(error)):
         return (
             f"wants to run {m[1]}, which is no weight: nothing was run; "
             "ask for a file with tensors only, best as .safetensors"

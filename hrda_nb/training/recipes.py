@@ -80,6 +80,10 @@ class Recipe:
     # random zoom of source pictures, lowest and highest factor
     source_scale: tuple[Zoom, Zoom] = (1.0, 1.0)
     source_augment: bool = False  # colour jitter and blur on source pictures too
+    # its strength, of brightness, contrast, saturation and hue, 0 to 1; 0.2: as mixtures
+    source_jitter: Fraction = 0.2
+    # its share of pictures that lose their colour, 0 to 1
+    source_grey: Fraction = 0.0
 
     # --- rare-class sampling of source pictures
 

@@ -28,7 +28,13 @@ from ..data.files import writable_folder, write_atomically
 from ..data.labels import ClassTable, UserError
 from ..data.layouts import find_splits, split_name
 from ..data.processes import mean_over_processes, this_process, value_of_first
-from ..data.rare_class_sampling import RareClassSampling, SourceStream, TargetStream, batches
+from hrda_nb.data.rare_class_sampling import (
+    RareClassSampling,
+    SourceAugmentation,
+    SourceStream,
+    TargetStream,
+    batches,
+)
 from ..data.settings import check_settings
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
@@ -197,12 +203,13 @@ def source_batches(
         sampling = RareClassSampling(
             r.rare_class_temperature, r.rare_class_min_pixels, r.rare_class_crop_ratio
         )
+    augment = SourceAugmentation(r.source_jitter, r.source_grey) if r.source_augment else None
     stream = SourceStream(
         data.source,
         r.context_size,
         sampling,
         r.max_class_share,
-        r.source_augment,
+        augment,
         size=r.source_size,
         scale=r.source_scale,
         seed=r.seed,
