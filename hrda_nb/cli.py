@@ -352,6 +352,8 @@ class Evaluate:
         model, meta, settings = _load(self.checkpoint, self.device)
         settings |= dict(flip=self.flip, precision=self.precision)
         sets = _labelled_sets(self.data, self.classes)
+        for folder, dataset in sets.items():
+            check_classes(meta, dataset.classes, self.checkpoint, folder)
         keep = self.out and self.out.with_name(f"{self.out.name}.parts")
         classes = _class_table(meta, self.checkpoint)
         table = evaluate_sets(model, sets, classes, keep, **settings)

@@ -64,6 +64,11 @@ def checkpoint(home, network):
     return path
 
 
+def written(folder):
+    "What a command has left, besides the lock of a training's folder"
+    return [p.name for p in folder.rglob("*") if p.is_file() and p.name != "lock"]
+
+
 @pytest.fixture
 def refused(capsys, tmp_path, monkeypatch):
     "Runs a command that must be refused, in an empty folder; its line on stderr"
@@ -75,7 +80,7 @@ def refused(capsys, tmp_path, monkeypatch):
         assert found == code, err
         assert err.count("\n") == 1 and err.startswith("hrda: "), err
         assert "Traceback" not in err
-        assert not [p for p in tmp_path.rglob("*") if p.is_file()]
+        assert written(tmp_path) == []
         return err
 
     return run
@@ -304,7 +309,7 @@ def test_a_start_from_another_table(home, checkpoint, tmp_path, table, words):
     options = dict(classes=home / f"{table}.json", init=checkpoint, device="cpu", progress=False)
     with pytest.raises(UserError, match=words):
         train(TINY, **folders, out=tmp_path / "out", **options)
-    assert not list((tmp_path / "out").iterdir())
+    assert written(tmp_path) == []
 
 
 def test_labels_that_are_fractions(network, tmp_path):

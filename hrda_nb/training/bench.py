@@ -155,7 +155,8 @@ class _Marked:
 # %% ../../nbs/25f_bench.ipynb #b014
 def _make_step(recipe: Recipe, model: nn.Module, classes: int) -> TrainingStep:
     "A recipe's step; the encoder of the feature distance is a copy of the student's."
-    config = replace(recipe.self_training, num_classes=classes)
+    things = tuple(k for k in recipe.self_training.things if k < classes)
+    config = replace(recipe.self_training, num_classes=classes, things=things)
     if not recipe.adapt:
         return SourceOnly(model, config=config)
     held = config.feature_distance_weight and not leaves_out_distance(recipe)
