@@ -111,7 +111,7 @@ class Train:
     trackers: tuple[str, ...] = ()
     # train once with each, into OUT/seed_0 and so on, and report mean, spread and interval; what is
     # finished is kept, what was interrupted goes on
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     # with --seeds: also without adaptation, into OUT/source_only, for paired differences
     baseline: bool = False
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
@@ -352,8 +352,6 @@ class Evaluate:
         model, meta, settings = _load(self.checkpoint, self.device)
         settings |= dict(flip=self.flip, precision=self.precision)
         sets = _labelled_sets(self.data, self.classes)
-        for folder, dataset in sets.items():
-            check_classes(meta, dataset.classes, self.checkpoint, folder)
         keep = self.out and self.out.with_name(f"{self.out.name}.parts")
         classes = _class_table(meta, self.checkpoint)
         table = evaluate_sets(model, sets, classes, keep, **settings)
