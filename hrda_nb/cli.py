@@ -25,6 +25,7 @@ from tyro.conf import Positional
 
 from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
+from .data.joined import doctor_sets, open_split
 from .data.labels import ClassTable, UserError
 from .data.processes import raise_in_all, this_process
 from .data.samples import samples_dir, write_samples
@@ -32,7 +33,6 @@ from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate_sets, set_sizes, sets_summary
 from .inference.predict import predict_folder
 from hrda_nb.models.weights import (
-    check_classes,
     export_onnx,
     import_published,
     load_checkpoint,
@@ -40,6 +40,7 @@ from hrda_nb.models.weights import (
 from .training.ablate import device_slots, run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
+from .training.plan import advice, plan
 from hrda_nb.training.recipes import (
     Recipe,
     checkpoint_settings,
@@ -48,7 +49,7 @@ from hrda_nb.training.recipes import (
     recipes,
 )
 from .training.tables import read_table, table_list
-from .training.trainer import check_start, join_processes, open_split, pick_device, train
+from .training.trainer import check_start, join_processes, pick_device, train
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -88,13 +89,19 @@ class Train:
     """Train a recipe: hrda train RECIPE --source DIR --target DIR --out DIR;
     hrda train RECIPE --help shows every setting."""
 
-    # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA, ACDC as downloaded
-    source: Path
+    # labelled pictures: DIR/images and DIR/labels, or Cityscapes, GTA, SYNTHIA, ACDC as downloaded;
+    # several folders are one source
+    source: tuple[Path, ...]
     out: Path  # where checkpoint, history, metrics and pictures go
-    # unlabelled pictures to adapt to; of ACDC and Dark Zurich all, or a folder like rgb_anon/night
-    target: Path | None = None
+    # unlabelled pictures to adapt to, in one folder or several; of ACDC and Dark Zurich all, or a
+    # folder like rgb_anon/night
+    target: tuple[Path, ...] | None = None
     val: Path | None = None  # labelled target pictures, for reporting only
+    # few labelled target pictures, to learn from beside the others
+    target_labels: Path | None = None
     classes: Path | None = None  # classes.json; None: found beside the data
+    # maps.json: which class of a source is which of the training; None: found beside each set
+    maps: Path | None = None
     init: Path | None = None  # checkpoint to start from
     resume: bool = False  # go on with an interrupted training in --out
     device: Device = "auto"  # where to compute
@@ -111,6 +118,8 @@ class Train:
             init=self.init,
             resume=self.resume,
             device=self.device,
+            maps=self.maps,
+            target_labels=self.target_labels,
         )
         if this_process().is_first:
             print(f"result: {self.out / 'last.safetensors'}")
@@ -144,10 +153,34 @@ class Bench:
             write_atomically(folder / "bench.json", lambda part: part.write_text(text))
             write_atomically(folder / "bench.md", lambda part: part.write_text(report.page()))
 
+# %% ../nbs/27_cli.ipynb #u027c
+@dataclass
+class Plan:
+    """Which settings fit the memory: hrda plan RECIPE --memory 11GB; those that change no result
+    first, with the hours that all steps take here. Nothing is trained; no data are needed."""
+
+    memory: str | None = None  # such as 11GB, 11GiB or 11000MB; None: 8, 11, 16, 24, 48 and 80 GB
+    time: bool = True  # time a few steps of each setting, for the hours
+    classes: int = 19  # of the labels
+    device: Device = "auto"  # where the steps are timed; memory is counted, not measured
+    out: Path | None = None  # also write plan.json into this folder
+    recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
+
+    def __call__(self) -> None:
+        device = pick_device(self.device) if self.time else None
+        folder = self.out and writable_folder(self.out)
+        table = plan(self.recipe, self.memory, classes=self.classes, device=device)
+        print(table.round(2).to_string(index=False))
+        print(f"\nGB: counted, and a tenth for workspaces and gaps\n{advice(table)}")
+        if folder:
+            text = table.to_json(orient="records", indent=1)
+            write_atomically(folder / "plan.json", lambda part: part.write_text(text))
+
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
-    "train": "--source DIR --target DIR --out DIR [any setting]",
+    "train": "--source DIR... --target DIR... --out DIR [any setting]",
     "bench": "[--yardstick] [--out DIR] [any setting]",
+    "plan": "[--memory 11GB] [--no-time] [any setting]",
 }
 
 
@@ -164,7 +197,7 @@ def _read_with_recipe(command: str, args: list[str]) -> Any:  # None: help was a
     if command == "train":
         default = Train(tyro.MISSING, tyro.MISSING, recipe=recipe)
     else:
-        default = Bench(recipe=recipe)
+        default = commands[command](recipe=recipe)
     return tyro.cli(type(default), default=default, args=args[1:], prog=f"hrda {command} {args[0]}")
 
 # %% ../nbs/27_cli.ipynb #ab02
@@ -291,10 +324,9 @@ class Evaluate:
         model, meta, settings = _load(self.checkpoint, self.device)
         settings |= dict(flip=self.flip, precision=self.precision)
         sets = _labelled_sets(self.data, self.classes)
-        for folder, dataset in sets.items():
-            check_classes(meta, dataset.classes, self.checkpoint, folder)
         keep = self.out and self.out.with_name(f"{self.out.name}.parts")
-        table = evaluate_sets(model, sets, _class_table(meta, self.checkpoint), keep, **settings)
+        classes = _class_table(meta, self.checkpoint)
+        table = evaluate_sets(model, sets, classes, keep, **settings)
         if self.out:
             _write_scores(table, self.out, keep)
         _say(_scores_text(table, self.data, set_sizes(sets)))
@@ -430,13 +462,18 @@ class Prepare:
 # %% ../nbs/27_cli.ipynb #c013b
 @dataclass
 class Doctor:
-    "Look for everything that would spoil a training; exit code 1 if something would."
+    """Look for everything that would spoil a training; exit code 1 if something would. Of several
+    folders also what is lost when they are brought onto one class table."""
 
-    folder: Positional[Path]  # pictures, with or without labels
+    folders: Positional[tuple[Path, ...]]  # pictures, with or without labels
     classes: Path | None = None  # classes.json; None: found beside the data
+    # maps.json: which class of a set is which of the training; None: found beside each set
+    maps: Path | None = None
 
     def __call__(self) -> int:
-        return _show(doctor(self.folder, self.classes))
+        if len(self.folders) == 1 and not self.maps:
+            return _show(doctor(self.folders[0], self.classes))
+        return _show(doctor_sets(self.folders, self.classes, self.maps))
 
 
 def _show(report: Report) -> int:  # exit code
@@ -538,6 +575,7 @@ commands = {
     "demo": Demo,
     "train": Train,
     "bench": Bench,
+    "plan": Plan,
     "ablate": Ablate,
     "evaluate": Evaluate,
     "predict": Predict,
@@ -554,7 +592,7 @@ def read(
     args: list[str],
 ) -> Any:  # an instance of one of `commands`, None if there is nothing to do
     "The command line as a command."
-    if args[:1] in (["train"], ["bench"]):
+    if args and args[0] in _RECIPE_USAGE:
         return _read_with_recipe(args[0], args[1:])
     return tyro.extras.subcommand_cli_from_dict(
         commands,
@@ -583,7 +621,7 @@ def _run(args: list[str]) -> int:  # exit code
         return command() or 0
     except UserError as e:
         if this_process().is_first:
-            print(f"hrda: {e.args[0]}", file=sys.stderr)  # no table of tensors
+            print(f"hrda: {e.args[0]}", file=sys.stderr)  # without a table of tensors
         return 2
     except KeyboardInterrupt as e:
         print(f"hrda: {e or 'stopped'}", file=sys.stderr)

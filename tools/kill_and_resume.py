@@ -38,6 +38,7 @@ PLACES = {  # what is happening -> the function that does it
     "new name": "os.replace",
     "row": "hrda_nb.training.history.Table._put",
     "evaluation": "hrda_nb.training.trainer.evaluate",
+    "result": "hrda_nb.training.trainer.save_checkpoint",
 }
 
 
@@ -93,7 +94,7 @@ def half_done(place, inner, args):
     "Half of what a place does, where it writes: half of a state, half of the new lines."
     if place == "state":
         inner()
-        path = Path(args[1])
+        path = Path(args[1].name)
         os.truncate(path, path.stat().st_size // 2)
     if place == "row":
         with open(args[0].path, "a", encoding="utf-8") as file:
@@ -119,6 +120,7 @@ def child(args, log, process, before):
 
     from hrda_nb.cli import main
 
+    multiprocessing.set_start_method(None, force=True)  # loading processes as usual
     os.setsid()  # a group of its own, with its loading processes
     stream = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(stream, 1)
@@ -128,9 +130,6 @@ def child(args, log, process, before):
     if world > 1:
         place = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=world, MASTER_PORT=port)
         os.environ |= {k: str(v) for k, v in place.items()} | dict(MASTER_ADDR="127.0.0.1")
-        import accelerate
-
-        accelerate.PartialState(cpu=True)
     if before:
         before()
     sys.exit(main(args))
@@ -153,13 +152,13 @@ class Training:
     "A training in one or several processes of its own."
 
     def __init__(self, city, out, *flags, processes=1, before=None, victim=0):
-        self.log = out.parent / f"{out.name}.log"
-        self.log.write_text("")
+        self.out = out
+        handle, log = tempfile.mkstemp(".log", f"{out.name}_", out.parent)
+        os.close(handle)
+        self.log = Path(log)
         folders = ["--source", city / "source/train", "--target", city / "target/train"]
         folders += ["--val", city / "target/val", "--out", out]
         args = ["train", "mini", *map(str, folders), *FLAGS, *flags]
-        if processes > 1:
-            args += ["--batch-size", str(2 // processes)]
         port = free_port() if processes > 1 else 0
         self.processes = [
             context().Process(
@@ -191,7 +190,7 @@ class Training:
             process.kill()
         return self.wait()
 
-    def wait(self, limit=120):  # seconds
+    def wait(self, limit=600):  # seconds
         "The exit codes: all end when one has failed, as a launcher sees to."
         end = time.monotonic() + limit
         while self.is_alive:

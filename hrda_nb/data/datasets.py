@@ -86,6 +86,7 @@ class SegmentationDataset(Dataset):
     layout: Layout
     # its subsets (fog, night, ...) where they lie in several folders
     parts: tuple["SegmentationDataset", ...] = ()
+    chances: np.ndarray | None = None  # (N,) probability of each picture to be drawn; None: alike
 
     @property
     def has_labels(self) -> bool:
@@ -248,7 +249,7 @@ def _published_counts(ds: SegmentationDataset) -> dict[str, dict[int, int]]:
     of_other_table = any(c >= ds.classes.num_classes for d in known.values() for c in d)
     stems = {name: _stem(name) for name in ds.names}
     ambiguous = len(set(stems.values())) < len(ds)  # one name in two folders
-    if not known or of_other_table or ambiguous:
+    if not known or of_other_table or ambiguous or _is_mapped(ds):
         return {}
     written = files[0].stat().st_mtime
     return {
@@ -256,6 +257,14 @@ def _published_counts(ds: SegmentationDataset) -> dict[str, dict[int, int]]:
         for name, label in zip(ds.names, ds.label_paths)
         if stems[name] in known and label.stat().st_mtime <= written
     }
+
+
+def _is_mapped(ds: SegmentationDataset) -> bool:
+    "Are the labels read otherwise than the folder itself says? Then published counts do not fit."
+    known = ds.layout.classes
+    if known is None and classes_file(ds.root) is None:
+        return False
+    return not np.array_equal(find_classes(ds.root, None, known)._lut, ds.classes._lut)
 
 # %% ../../nbs/03c_datasets.ipynb #s029
 _COUNTS_FILE = "hrda_class_counts.json"

@@ -7,7 +7,10 @@ __all__ = ['rcs_probabilities', 'RareClassSampling', 'RareClassSampler', 'Source
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c003
 import itertools
+import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +48,16 @@ def rcs_probabilities(
     frequency = n[classes] / n.sum()
     return classes, torch.softmax((1 - frequency) / temperature, 0)
 
+# %% ../../nbs/04_rare_class_sampling.ipynb #jw01
+def drawn_pixels(
+    counts: np.ndarray,  # (N,K) pixels of each class in each picture
+    chances: np.ndarray | None,  # (N,) of each picture to be drawn; None: alike
+) -> np.ndarray:  # (K,)
+    "Pixels of each class, those of a picture that is drawn twice as often counted twice."
+    if chances is None:
+        return counts.sum(0)
+    return np.ceil(chances @ counts * len(counts)).astype(np.int64)
+
 # %% ../../nbs/04_rare_class_sampling.ipynb #c014
 @dataclass(frozen=True)
 class RareClassSampling:
@@ -63,6 +76,7 @@ class RareClassSampler:
         self,
         counts: pd.DataFrame | np.ndarray,  # (N,K): pixels of each class in each picture
         config: RareClassSampling = RareClassSampling(),
+        chances: np.ndarray | None = None,  # (N,) of each picture to be drawn; None: alike
     ):
         counts = np.asarray(counts)
         if not counts.sum():
@@ -70,17 +84,18 @@ class RareClassSampler:
                 "the labels hold no class at all, only ignored pixels; "
                 "rare class sampling has nothing to draw (see hrda doctor)"
             )
-        self.classes, p = rcs_probabilities(counts.sum(0), config.temperature)
+        self.classes, p = rcs_probabilities(drawn_pixels(counts, chances), config.temperature)
         self.probabilities = p.double().numpy() / p.double().sum().item()
         self.candidates = {c: _candidates(counts[:, c], config.min_pixels) for c in self.classes}
+        self.chances = {c: _chances_among(self.candidates[c], chances) for c in self.classes}
 
     def draw(
         self,
         rng: np.random.Generator,
     ) -> tuple[int, int]:  # class and index of the picture
-        "A class, the rarer the likelier, and one of its candidates, evenly."
+        "A class, the rarer the likelier, and one of its candidates, evenly or by its chance."
         c = self.classes[rng.choice(len(self.classes), p=self.probabilities)]
-        return c, int(rng.choice(self.candidates[c]))
+        return c, int(rng.choice(self.candidates[c], p=self.chances[c]))
 
 
 def _candidates(
@@ -90,6 +105,11 @@ def _candidates(
     "Pictures with more than `min_pixels`; if there is none, all that show the class."
     enough = np.flatnonzero(pixels > min_pixels)
     return enough if len(enough) else np.flatnonzero(pixels)
+
+
+def _chances_among(candidates: np.ndarray, chances: np.ndarray | None) -> np.ndarray | None:
+    "The chances of some pictures, which sum to 1."
+    return None if chances is None else chances[candidates] / chances[candidates].sum()
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c019
 class _Stream(Dataset):
@@ -108,6 +128,7 @@ class _Stream(Dataset):
         seed: int = 0,
     ):
         self.ds = ds
+        self.chances = getattr(ds, "chances", None)  # sets in memory need not know of them
         self.crop_size = tuple(crop_size)
         self.size = size
         self.scale = scale
@@ -120,6 +141,12 @@ class _Stream(Dataset):
     def _rng(self, i: int) -> np.random.Generator:
         "The generator of sample `i`."
         return np.random.default_rng([self.seed, self.number, i])
+
+    def _picture(self, rng: np.random.Generator) -> int:
+        "The number of a picture, drawn evenly or by its chance."
+        if self.chances is None:
+            return int(rng.integers(len(self.ds)))
+        return int(rng.choice(len(self.ds), p=self.chances))
 
     def _resized(self, sample: dict, rng: np.random.Generator) -> dict:
         "As stored -> `size` -> times a factor drawn from `scale`, in one step."
@@ -214,12 +241,13 @@ class SourceStream(_Stream):
         self.augment = SourceAugmentation() if augment is True else augment
         self.sampler = None
         if rcs:
-            self.sampler = RareClassSampler(class_statistics(ds) if counts is None else counts, rcs)
+            counts = class_statistics(ds) if counts is None else counts
+            self.sampler = RareClassSampler(counts, rcs, self.chances)
 
     def __getitem__(self, i: int) -> dict:  # image (3,h,w) float in [0,1], label (h,w) int64, name
         "Sample number `i`."
         rng = self._rng(i)
-        c, k = self.sampler.draw(rng) if self.sampler else (None, int(rng.integers(len(self.ds))))
+        c, k = self.sampler.draw(rng) if self.sampler else (None, self._picture(rng))
         sample = self._resized(self.ds[k], rng)
         box = _source_box(sample["label"], c, self.crop_size, rng, self.rcs, self.max_ratio)
         sample = _finished(sample, box, self.crop_size, rng.random() < self.flip)
@@ -246,12 +274,32 @@ class TargetStream(_Stream):
     def __getitem__(self, i: int) -> dict:  # image (3,h,w) float in [0,1], valid (h,w) float, name
         "Sample number `i`."
         rng = self._rng(i)
-        k = int(rng.integers(len(self.ds)))
+        k = self._picture(rng)
         image = self.ds.image(k)
         valid = margin_mask(image.shape[-2:], self.margins)
         sample = self._resized(dict(image=image, valid=valid, name=self.ds.names[k]), rng)
         box = random_box(sample["image"].shape[-2:], self.crop_size, rng)
         return _finished(sample, box, self.crop_size, rng.random() < self.flip)
+
+# %% ../../nbs/04_rare_class_sampling.ipynb #lt02
+class LabelledTargetStream(SourceStream):
+    "Labelled crops of the target `dict(image, label, name)`."
+
+    number = 2
+
+# %% ../../nbs/04_rare_class_sampling.ipynb #c036b
+def _prepare_loading(worker: int) -> None:
+    "Leave signals to a group, Ctrl-C or a time limit, to the main process; end when it has."
+    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    "However the main process ends, with SIGKILL as well."
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c037
 @dataclass(frozen=True)
@@ -267,13 +315,6 @@ class _Steps:
         for step in itertools.count(self.start):
             first = (step * self.world + self.rank) * self.batch_size
             yield list(range(first, first + self.batch_size))
-
-
-def _leave_signals(worker: int) -> None:
-    "Ctrl-C and time limits reach every process of a group; the main one ends the loading ones."
-    for name in ("SIGINT", "SIGTERM", "SIGUSR1"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def batches(
@@ -293,6 +334,6 @@ def batches(
         num_workers=workers,
         pin_memory=pin_memory,
         generator=quiet,
-        worker_init_fn=_leave_signals,
+        worker_init_fn=_prepare_loading,
     )
     return iter(loader)

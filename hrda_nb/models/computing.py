@@ -12,9 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..data.labels import UserError
 
@@ -104,3 +106,73 @@ def chosen_precision(
     if precision == "auto":
         return faster_precision(network, learn=learn)
     return precision or "float32"
+
+# %% ../../nbs/10a_computing.ipynb #k020
+Checkpointing = Literal["none", "encoder", "all"]  # encoder: its blocks; all: decoders too
+
+
+@contextmanager
+def _buffers_apart(part: nn.Module) -> Iterator[None]:
+    "Copies in the place of all buffers for a while: running averages stay as they are."
+    held = [(m, *item) for m in part.modules() for item in m.named_buffers(recurse=False)]
+    for module, name, buffer in held:
+        setattr(module, name, buffer.clone())
+    try:
+        yield
+    finally:
+        for module, name, buffer in held:
+            setattr(module, name, buffer)
+
+
+class _Recomputed:
+    "A forward pass that keeps what went in, and runs again when its gradient is asked for."
+
+    def __init__(self, part: nn.Module):
+        self.part = part
+        self.run = part.forward
+
+    def __call__(self, *inputs: Any) -> Any:
+        if not torch.is_grad_enabled():
+            return self.run(*inputs)
+        return checkpoint(self.run, *inputs, use_reentrant=False, context_fn=self.contexts)
+
+    def contexts(self) -> tuple[AbstractContextManager, AbstractContextManager]:
+        "Around the first and around the second pass."
+        return nullcontext(), _buffers_apart(self.part)
+
+# %% ../../nbs/10a_computing.ipynb #k021
+_LISTS = (nn.Sequential, nn.ModuleList)
+
+
+def _is_block(part: nn.Module) -> bool:
+    "Whether several parts with weights make it up."
+    weighty = [child for child in part.children() if any(True for _ in child.parameters())]
+    return len(weighty) > 1 and not isinstance(part, _LISTS)
+
+
+def blocks(network: nn.Module) -> Iterator[nn.Module]:
+    "The entries of lists and sequences that are blocks; not what is inside them."
+    for child in network.children():
+        if isinstance(network, _LISTS) and _is_block(child):
+            yield child
+        else:
+            yield from blocks(child)
+
+
+def checkpoint_activations(
+    network: nn.Module,  # with encoder and decoder, and perhaps attention; changed in place
+    what: Checkpointing = "encoder",
+) -> nn.Module:  # the same network, names and numbers as before
+    "Compute parts again in the backward pass (Chen et al.). Raises `UserError` without blocks."
+    parts = [] if what == "none" else list(blocks(network.encoder))
+    if what != "none" and not parts:
+        raise UserError(
+            "checkpointing: this encoder has no list of blocks to compute again; "
+            "choose none, or another encoder"
+        )
+    if what == "all":
+        parts += [network.decoder, getattr(network, "attention", None)]
+    for part in parts:
+        if part is not None:
+            part.forward = _Recomputed(part)
+    return network

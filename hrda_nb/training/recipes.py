@@ -35,6 +35,7 @@ from hrda_nb.data.settings import (
     Zoom,
     check_settings,
 )
+from ..models.computing import Checkpointing
 from ..models.hrda import Attention, Channels, number_or_word
 from ..uda.losses import class_weights
 from ..uda.self_training import SelfTrainingConfig
@@ -84,6 +85,10 @@ class Recipe:
     source_jitter: Fraction = 0.2
     # its share of pictures that lose their colour, 0 to 1
     source_grey: Fraction = 0.0
+    # how often each of several sources is drawn, a number above 0 for each, such as 2 1 1;
+    # None: all pictures alike
+    source_weights: tuple[Positive, ...] | None = None
+    target_weights: tuple[Positive, ...] | None = None  # likewise of several targets
 
     # --- rare-class sampling of source pictures
 
@@ -119,6 +124,9 @@ class Recipe:
     warmup: Whole = 1500  # steps of linear warm-up
     # share of the steps before the linear decay begins; 0: it begins at once (published)
     constant: Fraction = 0.0
+    # what the backward pass computes again instead of keeping it: blocks of the "encoder", or
+    # "all", decoders too; less memory, about a third more time, the same numbers
+    checkpointing: Checkpointing = "none"
 
     # --- evaluation and bookkeeping
 

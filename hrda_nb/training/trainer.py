@@ -23,23 +23,25 @@ from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from ..data.datasets import SegmentationDataset, class_statistics, open_folder
+from ..data.datasets import SegmentationDataset, class_statistics
 from ..data.files import writable_folder, write_atomically
+from ..data.joined import Folders, check_maps, folder_list, open_sets
 from ..data.labels import ClassTable, UserError
-from ..data.layouts import find_splits, split_name
 from ..data.processes import mean_over_processes, this_process, value_of_first
 from hrda_nb.data.rare_class_sampling import (
+    LabelledTargetStream,
     RareClassSampling,
     SourceAugmentation,
     SourceStream,
     TargetStream,
     batches,
+    drawn_pixels,
 )
 from ..data.settings import check_settings
 from ..inference.metrics import evaluate
 from ..inference.predict import predict
 from ..models.batch_norm import shared_averages, synchronise_batch_norm
-from ..models.computing import keep_memory
+from ..models.computing import checkpoint_activations, keep_memory
 from ..models.encoders import encoder
 from ..models.hrda import build_model
 from hrda_nb.models.weights import (
@@ -50,11 +52,11 @@ from hrda_nb.models.weights import (
 )
 from ..plots import LOSSES, encode, grid_image, panels
 from hrda_nb.training.interruptions import (
-    _next_batch,
-    _StopRequest,
-    _why_stopped,
+    StopRequest,
+    next_batch,
     only_training,
     say,
+    why_stopped,
 )
 from .optimizer import make_optimizer, make_schedule
 from hrda_nb.training.recipes import (
@@ -145,41 +147,54 @@ def others_alive(
         ) from e
 
 # %% ../../nbs/25b_trainer.ipynb #c009
-def open_split(
-    folder: str | Path,
-    split: str,  # "train" or "val"
-    classes: str | Path | None,  # a classes.json; None: found beside the data
-    *,
-    labelled: bool,  # labels must be there; False: they are not looked at
-) -> SegmentationDataset:
-    "A data folder, or its `split` where it holds several, as Cityscapes does."
-    folder = Path(folder).expanduser().absolute()
-    splits = {split_name(p) for p in find_splits(folder)}
-    return open_folder(folder, classes, labelled, split=split if split in splits else None)
-
-# %% ../../nbs/25b_trainer.ipynb #c009b
-def open_data(
-    recipe: Recipe,
-    source: str | Path,  # labelled pictures
-    target: str | Path | None = None,  # unlabelled pictures; not opened without adaptation
-    val: str | Path | None = None,  # labelled target pictures
-    classes: str | Path | None = None,  # a classes.json; None: found beside the data
-) -> TrainingData:
-    "Open the folders of a training. Raises `UserError` for what is missing or does not fit."
+def _check_roles(recipe: Recipe, target: Folders | None, target_labels: str | Path | None) -> None:
+    "Complain about folders that a recipe needs, or cannot use."
     if recipe.adapt and target is None:
         raise UserError(
             "this recipe adapts to a target: give --target DIR, or --no-adapt for source only"
         )
-    sources = open_split(source, "train", classes, labelled=True)
-    vals = open_split(val, "val", classes, labelled=True) if val else None
-    if vals and vals.classes.names != sources.classes.names:
+    if target_labels and not recipe.adapt:
         raise UserError(
-            f"{val} and {source} have different classes: give one table with --classes FILE"
+            "--target-labels are learned from in self-training, which --no-adapt leaves out: "
+            "name the folder as a further --source, or leave out one of the two"
         )
+
+
+def _check_apart(few: SegmentationDataset | None, val: SegmentationDataset | None) -> None:
+    "Complain about pictures that are learned from and scored."
+    scored = {path.resolve() for path in val.image_paths} if val else set()
+    both = [path for path in few.image_paths if path.resolve() in scored] if few else []
+    if both:
+        raise UserError(
+            f"{few.root}: {len(both)} of these labelled pictures are also in {val.root}; a score "
+            "on pictures that were trained on means nothing: take them out of one of the two"
+        )
+
+# %% ../../nbs/25b_trainer.ipynb #c009b
+def open_data(
+    recipe: Recipe,
+    source: Folders,  # labelled pictures, in one folder or several
+    target: Folders | None = None,  # unlabelled pictures; not opened without adaptation
+    val: str | Path | None = None,  # labelled target pictures, for the scores
+    classes: str | Path | None = None,  # a classes.json; None: found beside the data
+    maps: str | Path | None = None,  # a maps.json; None: found beside each set
+    target_labels: str | Path | None = None,  # few labelled target pictures to learn from
+) -> TrainingData:
+    "Open the folders of a training. Raises `UserError` for what is missing or does not fit."
+    _check_roles(recipe, target, target_labels)
+    roots = folder_list(source)
+    further = [folder_list(folder)[0] for folder in (val, target_labels) if folder]
+    check_maps(maps, roots + further)
+    sources = open_sets(source, "train", classes, maps, weights=recipe.source_weights)
+    how = dict(maps=maps, onto=sources.classes, own=len(roots) > 1 or maps is not None)
+    vals = open_sets(val, "val", classes, **how) if val else None
+    few = open_sets(target_labels, "train", classes, **how) if target_labels else None
+    _check_apart(few, vals)
     targets = None
     if recipe.adapt:
-        targets = open_split(target, "train", classes, labelled=False)
-    return TrainingData(sources.classes, sources, targets, vals)
+        weights = recipe.target_weights
+        targets = open_sets(target, "train", classes, weights=weights, labelled=False)
+    return TrainingData(sources.classes, sources, targets, vals, few)
 
 # %% ../../nbs/25b_trainer.ipynb #t011
 def _batches(
@@ -228,10 +243,35 @@ def target_batches(
     stream = TargetStream(data.target, r.context_size, margins, size=r.target_size, seed=r.seed)
     return _batches(stream, r, start)
 
+# %% ../../nbs/25b_trainer.ipynb #lt01
+def labelled_batches(
+    data: TrainingData,
+    recipe: Recipe,
+    start: int = 0,  # adaptation step to begin with
+) -> Iterator[dict[str, Any]] | None:  # image (B,3,h,w) in [0,1], label (B,h,w); None: no labels
+    "Endless crops of the labelled target pictures, drawn evenly."
+    r = recipe
+    if data.labelled_target is None or not r.self_training.labelled_target_weight:
+        return None
+    crops = r.context_size, None, r.max_class_share
+    stream = LabelledTargetStream(data.labelled_target, *crops, size=r.target_size, seed=r.seed)
+    return _batches(stream, r, start)
+
+
+def adaptation_batches(
+    data: TrainingData,
+    recipe: Recipe,
+    start: int = 0,  # adaptation step to begin with
+) -> Iterator[dict[str, Any]]:  # as `target_batches`, and perhaps labelled
+    "Target crops, each batch with one of labelled target pictures if there are any."
+    labelled = labelled_batches(data, recipe, start)
+    for batch in target_batches(data, recipe, start):
+        yield batch if labelled is None else batch | dict(labelled=next(labelled))
+
 # %% ../../nbs/25b_trainer.ipynb #t011c
 def _class_frequency(source: SegmentationDataset) -> Tensor:  # (K,) sums to 1
     "Share of each class in the source labels."
-    pixels = class_statistics(source).to_numpy().sum(0)
+    pixels = drawn_pixels(class_statistics(source).to_numpy(), source.chances)
     if not pixels.sum():
         raise UserError(f"{source.root}: the labels hold no class at all, only ignored pixels")
     counts = torch.as_tensor(pixels, dtype=torch.float64)
@@ -245,6 +285,8 @@ def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Tensor]
         if isinstance(value, Tensor):
             layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
             moved[name] = value.to(device, non_blocking=True, memory_format=layout)
+        if isinstance(value, dict):
+            moved[name] = _to_device(value, device)
     return moved
 
 # %% ../../nbs/25b_trainer.ipynb #c011
@@ -276,7 +318,7 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = r.norm_momentum
-    return model
+    return checkpoint_activations(model, r.checkpointing)
 
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
@@ -348,7 +390,6 @@ def build_run(
     accelerator: Accelerator | None = None,  # of `join_processes`; None: no other processes
 ) -> Run:
     "Everything that a training needs, ready for its next step."
-    check_start(recipe, data.classes.num_classes)
     keep_memory()
     accelerator = accelerator or join_processes(device)
     out = writable_folder(out)
@@ -505,6 +546,19 @@ def _summary(row: dict[str, Any]) -> str:  # for the progress bar
     return f"loss {loss:.3f}{quality}"
 
 
+@contextmanager
+def _memory_advice(recipe: Recipe) -> Iterator[None]:
+    "Where memory runs out, say which setting needs less (`UserError`)."
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        from hrda_nb.training.plan import is_out_of_memory, oom_advice  # it knows trainings
+
+        if not is_out_of_memory(error):
+            raise
+        raise oom_advice(recipe, error) from error
+
+
 def _progress_bar(run: Run, shown: bool) -> tqdm:
     hidden = not shown or not this_process().is_first
     name, steps = run.out.name, run.recipe.steps
@@ -513,8 +567,8 @@ def _progress_bar(run: Run, shown: bool) -> tqdm:
 # %% ../../nbs/25b_trainer.ipynb #t024
 def train(  # noqa: PLR0913
     recipe: Recipe | str,  # or the name of a preset
-    source: str | Path,  # labelled pictures
-    target: str | Path | None = None,  # unlabelled pictures; not needed without adaptation
+    source: Folders,  # labelled pictures, in one folder or several
+    target: Folders | None = None,  # unlabelled pictures; not needed without adaptation
     val: str | Path | None = None,  # labelled target pictures, for reporting only
     out: str | Path = "run",  # folder for everything that is written
     classes: str | Path | None = None,  # a classes.json; None: found beside the data
@@ -523,11 +577,14 @@ def train(  # noqa: PLR0913
     device: str = "auto",  # "auto", "cpu", "cuda", "mps"
     callback: Callable[[dict], Any] | None = None,  # called with each row of history.csv
     progress: bool = True,  # a bar with loss, quality and time left
+    maps: str | Path | None = None,  # a maps.json where class tables differ; None: found beside
+    target_labels: str | Path | None = None,  # few labelled target pictures to learn from
 ) -> pd.DataFrame:  # history: a row for each logged step
     """Train a recipe and write checkpoint, history, metrics and pictures into `out`.
     Raises `UserError` for what the user can mend, `KeyboardInterrupt` after an orderly stop."""
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
-    data = open_data(recipe, source, target, val, classes)
+    data = open_data(recipe, source, target, val, classes, maps, target_labels)
+    check_start(recipe, data.classes.num_classes)
     where = pick_device(device)
     accelerator = join_processes(where, recipe.self_training.autocast)
     begin = dict(init=init, resume=resume, device=where, accelerator=accelerator)
@@ -541,17 +598,17 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
     r = run.recipe
     sources = source_batches(run.data, r, run.step)
     adaptation_step = max(0, run.step - r.source_steps)
-    targets = target_batches(run.data, r, adaptation_step) if r.adapt else None
+    targets = adaptation_batches(run.data, r, adaptation_step) if r.adapt else None
     first = this_process().is_first
 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
-    with _StopRequest() as stop, _progress_bar(run, progress) as bar:
+    with _memory_advice(r), StopRequest() as stop, _progress_bar(run, progress) as bar:
         while run.step < r.steps:
             adapts = r.adapt and run.step >= r.source_steps
-            source_batch = _next_batch(stop, sources)
-            target_batch = _next_batch(stop, targets) if adapts else None
+            source_batch = next_batch(stop, sources)
+            target_batch = next_batch(stop, targets) if adapts else None
             if _asked_anywhere(stop.asked, run.accelerator):
                 break
 
@@ -578,7 +635,7 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
         save_state(run)
 
     if run.step < r.steps:
-        raise _why_stopped(stop, run.step, r.steps)
+        raise why_stopped(stop, run.step, r.steps)
     with shared_averages(run.result):
         if first:
             _save_result(run)

@@ -24,7 +24,7 @@ Draw = Literal["draw"]
 class Decisions:
     "What chance decides in a step; each is given, or `DRAW`."
 
-    detail_boxes: Sequence[Box] | Draw | None = DRAW  # of source, mixed and masked pictures
+    detail_boxes: Sequence[Box] | Draw | None = DRAW  # source, mixed, masked, labelled pictures
     mix_masks: Tensor | Draw | None = DRAW  # (B,1,H,W) bool, True: source pixel
     block_masks: Tensor | Draw | None = DRAW  # (B,1,H,W) bool, True: visible (MIC)
     anchors: Any = DRAW  # `Anchors` of the pixel contrast (PiPa)
@@ -83,7 +83,7 @@ class Draws:
 
     def detail_box(
         self,
-        index: int,  # 0: of the source pictures, 1: of the mixed, 2: of the masked
+        index: int,  # of the source, mixed, masked and labelled pictures: 0 to 3
         draw: Callable[[], Box | None],
     ) -> Box | None:  # None: the network has no detail crop
         "Where a detail crop lies."
@@ -93,8 +93,8 @@ class Draws:
 
     def decisions(self) -> Decisions:
         "What was decided so far, to be given to another step."
-        boxes = tuple(self.boxes[i] for i in sorted(self.boxes))
-        return Decisions(detail_boxes=boxes if all(boxes) and boxes else None, **self.decided)
+        boxes = tuple(self.boxes.get(i) for i in range(max(self.boxes, default=-1) + 1))
+        return Decisions(detail_boxes=boxes if any(boxes) else None, **self.decided)
 
 
 def is_drawn(decision: Any) -> bool:

@@ -145,6 +145,10 @@ class SelfTrainingConfig:
     mask_ratio: Fraction = 0.7  # r: probability that a block is hidden
     mask_block: Side = 64  # b: side of a block in pixels (published: 32 for crops of 512)
     mask_augment: bool = True  # jitter and blur, drawn as for mixing; False: neither
+    # --- few labels
+
+    # Of the loss on labelled target pictures, where a training has some; 0: off.
+    labelled_target_weight: NotNegative = 1.0
     # --- computing
 
     # Parts of a batch that are computed one after the other, with the memory of one; all but
@@ -338,7 +342,8 @@ class TrainingStep:
             self.teacher.load_state_dict(state["teacher"])
 
 # %% ../../nbs/19_self_training.ipynb #m5
-STAGES = ("source", "mixed", "masked")  # passes of the student, in the order of their detail boxes
+# passes of the student, in the order of their detail boxes
+STAGES = ("source", "mixed", "masked", "labelled")
 
 
 def parts_of(
@@ -573,7 +578,9 @@ class SelfTraining(SourceOnly):
     def __call__(
         self,
         source: dict,  # image (B,3,H,W) in [0,1], label (B,H,W)
-        target: dict,  # image (B,3,H,W), and perhaps valid (B,H,W): where pseudo-labels count
+        # image (B,3,H,W); perhaps valid (B,H,W): where pseudo-labels count; perhaps labelled: few
+        # target pictures with labels, image (B,3,H,W) and label (B,H,W)
+        target: dict,
         decisions: Decisions | None = None,  # what is not to be drawn; None: everything is drawn
     ) -> dict[str, Tensor]:  # weighted losses by name, and quality
         "The losses of a step (source, source_detail, feature_distance, mixed, mixed_detail)."
@@ -586,6 +593,7 @@ class SelfTraining(SourceOnly):
         self._begin()
         alpha = self.update_teacher()
         losses = self.learn_from_source(source, draws)
+        losses |= self.learn_from_labelled(target.get("labelled"), draws)
         pseudo = label_target(self.teacher, target, self.weighting, self.config, alpha)
         mixture = mix(source, target, pseudo, draws, self.config, self.rng)
         losses |= self.learn_from_mixture(mixture, draws)
@@ -601,6 +609,16 @@ class SelfTraining(SourceOnly):
         ema_update(self.teacher, self.network, alpha, batch_norm == "student")
         teacher_mode(self.teacher, batch_norm)
         return alpha
+
+    def learn_from_labelled(self, labelled: dict | None, draws: Draws) -> dict[str, Tensor]:
+        "Segmentation losses on target pictures with labels; nothing where there are none."
+        factor = self.config.labelled_target_weight
+        if labelled is None or not factor:
+            return {}
+        check_batches(labelled, None, self.network.multiple)
+        label = labelled["label"]
+        weight = label_weights(label, self.config.class_weights)
+        return self.learn("labelled", labelled["image"], label, weight, draws, factor)
 
     def learn_from_mixture(self, mixture: Mixture, draws: Draws) -> dict[str, Tensor]:
         "Segmentation losses, and what else is asked of the mixture (DAFormer, $L_T$)."
