@@ -32,6 +32,7 @@ from .data.samples import samples_dir, write_samples
 from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate_sets, set_sizes, sets_summary
 from .inference.predict import predict_folder
+from .models.encoders import encoder_table
 from hrda_nb.models.weights import (
     export_onnx,
     import_published,
@@ -48,6 +49,7 @@ from hrda_nb.training.recipes import (
     quick,
     recipes,
 )
+from .training.seeds import finished_seeds, miou_rows, report, run_seeds
 from .training.tables import read_table, table_list
 from .training.trainer import check_start, join_processes, pick_device, train
 
@@ -105,24 +107,50 @@ class Train:
     init: Path | None = None  # checkpoint to start from
     resume: bool = False  # go on with an interrupted training in --out
     device: Device = "auto"  # where to compute
+    # also log to these: tensorboard, wandb, trackio, or another one that accelerate knows
+    trackers: tuple[str, ...] = ()
+    # train once with each, into OUT/seed_0 and so on, and report mean, spread and interval; what is
+    # finished is kept, what was interrupted goes on
+    seeds: tuple[int, ...] = ()
+    # with --seeds: also without adaptation, into OUT/source_only, for paired differences
+    baseline: bool = False
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
-    def __call__(self) -> None:
-        train(
-            self.recipe,
-            self.source,
-            self.target,
-            self.val,
-            self.out,
-            classes=self.classes,
-            init=self.init,
-            resume=self.resume,
-            device=self.device,
-            maps=self.maps,
-            target_labels=self.target_labels,
-        )
+    def __call__(self) -> int:
+        names = ("classes", "init", "device", "maps", "target_labels", "trackers")
+        options = {name: getattr(self, name) for name in names}
+        folders = self.source, self.target, self.val, self.out
+        if self.seeds:
+            return _train_seeds(self, *folders, **options)
+        train(self.recipe, *folders, resume=self.resume, **options)
         if this_process().is_first:
             print(f"result: {self.out / 'last.safetensors'}")
+            print(f"report: {self.out / 'report.html'}")
+        return 0
+
+# %% ../nbs/27_cli.ipynb #rp01
+def _train_seeds(command: Train, *folders: Path | None, **options: Any) -> int:  # exit code
+    "Train with each seed and print what all of them say."
+    if command.resume:
+        raise UserError("--seeds goes on by itself: leave --resume out")
+    seeds = command.seeds
+    table = run_seeds(command.recipe, *folders, seeds, baseline=command.baseline, **options)
+    print(f"\nmIoU on {command.val}, in percent\n")
+    print(miou_rows(table).dropna(axis=1, how="all").round(2).to_string(na_rep="-"))
+    print(f"\nreport: {command.out / 'report.html'}")
+    wanted = len(set(seeds)) * (1 + command.baseline)
+    finished = len(finished_seeds(command.out, seeds))
+    return int(finished < wanted)
+
+
+@dataclass
+class MakeReport:
+    "Write OUT/report.html anew from the files of a training, finished or not, or of its seeds."
+
+    out: Positional[Path]  # the --out of a training
+
+    def __call__(self) -> None:
+        print(report(self.out))
 
 # %% ../nbs/27_cli.ipynb #n6d0c01
 @dataclass
@@ -324,6 +352,8 @@ class Evaluate:
         model, meta, settings = _load(self.checkpoint, self.device)
         settings |= dict(flip=self.flip, precision=self.precision)
         sets = _labelled_sets(self.data, self.classes)
+        for folder, dataset in sets.items():
+            check_classes(meta, dataset.classes, self.checkpoint, folder)
         keep = self.out and self.out.with_name(f"{self.out.name}.parts")
         classes = _class_table(meta, self.checkpoint)
         table = evaluate_sets(model, sets, classes, keep, **settings)
@@ -507,6 +537,20 @@ class Export:
     def __call__(self) -> None:
         print(export_onnx(_load(self.checkpoint, "cpu").model, self.out, self.size))
 
+# %% ../nbs/27_cli.ipynb #l001
+@dataclass
+class Encoders:
+    """List the encoders that fit: licence, whether the weights are here, mean and std; with a
+    PATTERN also parameters (millions) and channels of the four levels."""
+
+    pattern: Positional[str] = ""  # part of a name, or with * and ?, such as "*dinov2*"
+    time: bool = False  # also build each and time it over a picture of 512x512
+
+    def __call__(self) -> None:
+        if self.time and not self.pattern:
+            raise UserError("--time builds each encoder: give a PATTERN too")
+        print(encoder_table(self.pattern or None, seconds=self.time).to_string())
+
 # %% ../nbs/27_cli.ipynb #c015b
 @dataclass
 class Lab:
@@ -574,11 +618,13 @@ def _is_root() -> bool:
 commands = {
     "demo": Demo,
     "train": Train,
+    "report": MakeReport,
     "bench": Bench,
     "plan": Plan,
     "ablate": Ablate,
     "evaluate": Evaluate,
     "predict": Predict,
+    "encoders": Encoders,
     "samples": Samples,
     "prepare": Prepare,
     "doctor": Doctor,

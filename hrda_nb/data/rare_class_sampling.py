@@ -112,6 +112,9 @@ def _chances_among(candidates: np.ndarray, chances: np.ndarray | None) -> np.nda
     return None if chances is None else chances[candidates] / chances[candidates].sum()
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c019
+_TRIES = 10  # pictures, before a stream gives up
+
+
 class _Stream(Dataset):
     "An endless sequence of crops; `stream[i]` is a function of the seed and of i alone."
 
@@ -137,6 +140,17 @@ class _Stream(Dataset):
 
     def __iter__(self) -> Iterator[dict]:
         return map(self.__getitem__, itertools.count())
+
+    def __getitem__(self, i: int) -> dict:  # and `unreadable`: what was left out, a line for each
+        "Sample number `i`; where a file cannot be read, another picture is drawn."
+        rng = self._rng(i)
+        unreadable: list[str] = []
+        for _ in range(_TRIES):
+            try:
+                return self.sample(rng) | dict(unreadable="\n".join(unreadable))
+            except UserError as e:
+                unreadable.append(str(e))
+        raise UserError(unreadable[-1])
 
     def _rng(self, i: int) -> np.random.Generator:
         "The generator of sample `i`."
@@ -244,9 +258,11 @@ class SourceStream(_Stream):
             counts = class_statistics(ds) if counts is None else counts
             self.sampler = RareClassSampler(counts, rcs, self.chances)
 
-    def __getitem__(self, i: int) -> dict:  # image (3,h,w) float in [0,1], label (h,w) int64, name
-        "Sample number `i`."
-        rng = self._rng(i)
+    def sample(
+        self,
+        rng: np.random.Generator,  # draws everything
+    ) -> dict:  # image (3,h,w) float in [0,1], label (h,w) int64, name
+        "A crop of a source picture."
         c, k = self.sampler.draw(rng) if self.sampler else (None, self._picture(rng))
         sample = self._resized(self.ds[k], rng)
         box = _source_box(sample["label"], c, self.crop_size, rng, self.rcs, self.max_ratio)
@@ -271,9 +287,11 @@ class TargetStream(_Stream):
         super().__init__(ds, crop_size, **settings)
         self.margins = margins
 
-    def __getitem__(self, i: int) -> dict:  # image (3,h,w) float in [0,1], valid (h,w) float, name
-        "Sample number `i`."
-        rng = self._rng(i)
+    def sample(
+        self,
+        rng: np.random.Generator,  # draws everything
+    ) -> dict:  # image (3,h,w) float in [0,1], valid (h,w) float, name
+        "A crop of a target picture."
         k = self._picture(rng)
         image = self.ds.image(k)
         valid = margin_mask(image.shape[-2:], self.margins)

@@ -304,6 +304,20 @@ def _count_own(
         return str(e)
     return None
 
+# %% ../../nbs/20_metrics.ipynb #c026a
+def count_pictures(
+    model: nn.Module,  # on its device
+    dataset: Any,  # as for `evaluate`
+    classes: ClassTable,
+    settings: PictureSettings,
+    batch_size: int = 1,  # pictures of one size in one pass
+    progress: bool = True,  # a bar with the time left
+    keep: Path | None = None,  # as for `evaluate`
+) -> dict[str, Tensor]:  # view -> (K,K) int64, row = truth, column = prediction
+    "Confusion of each view over all pictures of all processes."
+    work = _Work(dataset, settings, classes.num_classes, batch_size, keep, progress)
+    return dict(zip(_label_views(model), _count_all(model, work).sum(0)))
+
 # %% ../../nbs/20_metrics.ipynb #c026
 def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
     model: nn.Module,  # any model of `build_model` (not wrapped for several processes)
@@ -329,9 +343,8 @@ def evaluate(  # noqa: PLR0913 (what to evaluate, and the four picture settings)
     precision = value_of_first(chosen_precision(precision, model))
     settings = PictureSettings(window, stride, flip, max_side, precision)
     keep = Path(keep) if keep else None
-    work = _Work(dataset, settings, classes.num_classes, batch_size, keep, progress)
-    counts = _count_all(model, work).sum(0)
-    return iou_table(dict(zip(_label_views(model), counts)), classes)
+    counts = count_pictures(model, dataset, classes, settings, batch_size, progress, keep)
+    return iou_table(counts, classes)
 
 # %% ../../nbs/20_metrics.ipynb #gl509
 def _plain_name(name: str) -> str:  # "Traffic-Light" -> "trafficlight"

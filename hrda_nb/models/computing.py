@@ -7,11 +7,14 @@ __all__ = ['keep_memory', 'chosen_precision']
 
 # %% ../../nbs/10a_computing.ipynb #k003
 import ctypes
+import os
+import platform
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -176,3 +179,48 @@ def checkpoint_activations(
         if part is not None:
             part.forward = _Recomputed(part)
     return network
+
+# %% ../../nbs/10a_computing.ipynb #dt02
+@contextmanager
+def deterministic(
+    wanted: bool = True,
+) -> Iterator[None]:
+    "Only algorithms that repeat to the last bit, for a while."
+    enabled = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    benchmark = torch.backends.cudnn.benchmark
+    if wanted:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS asks for it
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        torch.backends.cudnn.benchmark = benchmark
+
+# %% ../../nbs/10a_computing.ipynb #k026
+def _processor() -> str:
+    "The processor's name as the system tells it."
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def machine(device: torch.device) -> str:
+    "What figures were measured on, in words."
+    words = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        words += f", {torch.cuda.get_device_name(device)}"
+    return f"{words}, PyTorch {torch.__version__}"
+
+
+def peak_gib(device: torch.device) -> float:
+    "The most memory held so far: the graphics card's, or that of the process."
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    import resource  # not on Windows
+
+    unit = 1 if platform.system() == "Darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30

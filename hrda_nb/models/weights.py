@@ -35,9 +35,11 @@ from ..data.files import error_reason, write_atomically
 from ..data.labels import ClassTable, UserError, cityscapes
 from ..data.samples import samples_dir
 from .encoders import encoder as build_encoder
+from .encoders import merged_state
 from .hrda import build_model
 from .mix_transformer import from_transformers, mit_configs
 from .resnet import resnet_sizes
+from .vision_transformers import VisionTransformerPyramid, vit_weights
 
 # %% ../../nbs/11_weights.ipynb #c006
 # numpy's way of rebuilding a number; its address differs between numpy 1 and 2
@@ -310,7 +312,8 @@ def _is_extra(key: str) -> bool:
     "Does this belong to a head that plays no part in segmentation?"
     first, *more = key.split(".")
     if first == "backbone":
-        return more[0] in ("head", "fc", "classifier")
+        part = more[1] if more[0] == "vit" else more[0]
+        return part in ("head", "head_dist", "fc", "fc_norm", "classifier", "attn_pool", "pooler")
     if first == "decode_head":
         return any(re.search(_SIDE_HEAD_INSIDE, part) for part in more[:2])
     return bool(re.search(_SIDE_HEAD_OUTSIDE, first))
@@ -354,6 +357,26 @@ def _misfits(
             missing.append(_Misfit("missing", k, "", _size(v)))
     surplus = [_Misfit("unexpected", k, _size(have[k]), "") for k in unexpected]
     return [*missing, *surplus, *other_size]
+
+# %% ../../nbs/11_weights.ipynb #w001
+def _plain_vit(model: nn.Module) -> nn.Module | None:
+    "The ViT inside a model, an encoder or a body; None where there is none."
+    encoder = getattr(model, "encoder", model)
+    body = getattr(encoder, "body", encoder)
+    return body.vit if isinstance(body, VisionTransformerPyramid) else None
+
+
+def _vit_network(
+    source: str | os.PathLike | dict,  # as for `read_checkpoint`
+    which: str,  # one of `_NETWORKS`
+    vit: nn.Module,  # that the weights are for
+) -> Checkpoint:  # published names
+    "Weights of a ViT as timm, Meta or transformers write them, or a checkpoint of ours."
+    found = _pick(read_checkpoint(source), which)
+    if any(k.startswith(("encoder.body.", _ENCODER)) for k in found.weights):
+        return _under_published_names(found)
+    weights = vit_weights(found.weights, vit)
+    return found._replace(weights={f"{_ENCODER}vit.{k}": v for k, v in weights.items()})
 
 # %% ../../nbs/11_weights.ipynb #c025
 _SHOWN = 12  # tensors in a table
@@ -405,9 +428,9 @@ def _extras(model: nn.Module, surplus: list[str]) -> list[str]:
 
 def _untouched(have: Iterable[str], want: Iterable[str]) -> list[str]:
     "Parts of the model that the file of a bare encoder says nothing about."
-    if any(k.startswith(_DECODER) for k in have):
-        return []
-    return sorted({_group(k) for k in want if k.startswith(_DECODER)})
+    parts = (_DECODER, f"{_ENCODER}pyramid.")  # of a ViT
+    silent = [part for part in parts if not any(k.startswith(part) for k in have)]
+    return sorted({_group(k) for k in want if k.startswith(tuple(silent))})
 
 
 @torch.no_grad()
@@ -417,7 +440,8 @@ def load_published(
     which: str = "model",  # 'model' (student) | 'ema_model' (teacher) | 'imnet_model'
 ) -> LoadReport:
     "Load weights by published names; `WeightsMismatch` (with a table) unless all fit."
-    found = _published_network(source, which)
+    vit = _plain_vit(model)
+    found = _published_network(source, which) if vit is None else _vit_network(source, which, vit)
     have = found.weights
     want = published_state(model)
     surplus = [k for k in have if k not in want]
@@ -577,7 +601,7 @@ def save_checkpoint(
     half: bool = False,  # 16-bit numbers: half the size, and float32 again when loaded
 ) -> None:
     "Save a model with all that is needed to use it again; `UserError` if it cannot be written."
-    state = without_loss_heads(model.state_dict())
+    state = without_loss_heads(merged_state(model))
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     _write(state, path, {"format": "hrda_nb", "model": model.config} | (meta or {}))

@@ -33,8 +33,8 @@ from tqdm.auto import tqdm
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
 from ..data.samples import samples_dir
+from ..models.computing import machine
 from ..plots import Plot, save
-from .bench import machine
 from .compare import VIEW_ORDER, finish, is_trained
 from .recipes import Recipe, recipe_dict, recipe_from_dict, recipes
 from .tables import Table, read_table, table_recipes
@@ -265,11 +265,9 @@ def _page(
 
 # %% ../../nbs/25e_ablate.ipynb #c022
 class Watch:
-    "A table under way: its bar, its files, and what failed."
+    "Runs under way: their bar, and what failed."
 
-    def __init__(self, table: Table, request: Request, jobs: list[Job], out: Path, shown: bool):
-        self.table = table
-        self.request = request
+    def __init__(self, jobs: list[Job], out: Path, shown: bool):
         self.jobs = jobs
         self.out = out
         self.failed: dict[str, str] = {}
@@ -303,6 +301,19 @@ class Watch:
         self.write()
 
     def write(self) -> None:
+        "Write down how things stand."
+        raise NotImplementedError
+
+# %% ../../nbs/25e_ablate.ipynb #c022b
+class TableWatch(Watch):
+    "A table under way, with its files."
+
+    def __init__(self, table: Table, request: Request, jobs: list[Job], out: Path, shown: bool):
+        super().__init__(jobs, out, shown)
+        self.table = table
+        self.request = request
+
+    def write(self) -> None:
         "runs.csv, summary.csv, table.png and table.md, once there is something to say."
         if not self.failed and not any(job.is_done for job in self.jobs):
             return
@@ -326,11 +337,12 @@ def train_here(
     jobs: list[Job],  # not finished yet
     data: Data,
     watch: Watch,
+    **options,  # further ones of `train`
 ) -> None:
     "One run after the other in this process, which knows the parts of the notebook it runs in."
+    options |= dict(classes=data.classes, progress=False)
     for job in jobs:
         error = ""
-        options = dict(classes=data.classes, progress=False)
         try:
             finish(job.recipe, job.out, data[:3], callback=lambda row: watch.refresh(), **options)
         except Exception as e:  # whatever stops this run, the others go on
@@ -485,7 +497,7 @@ def run_table(  # noqa: PLR0913
     jobs = table_jobs(table, rows, seeds, out)
     name = base if isinstance(base, str) else "of your own" if base else table.base
     on_sample = Path(source).resolve().is_relative_to(samples_dir().resolve())
-    watch = Watch(table, Request(name, steps, seeds, on_sample), jobs, out, progress)
+    watch = TableWatch(table, Request(name, steps, seeds, on_sample), jobs, out, progress)
     left = [job for job in jobs if not job.is_done]
     with watch.bar:
         watch.refresh()

@@ -8,8 +8,6 @@ __all__ = ['BenchSettings', 'bench']
 # %% ../../nbs/25f_bench.ipynb #b003
 import copy
 import math
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +15,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from multiprocessing import get_context
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -28,10 +25,10 @@ from tqdm.auto import tqdm
 
 from ..data.labels import UserError
 from ..inference.predict import PictureSettings, evaluating, picture_logits
-from ..models.computing import keep_memory
+from ..models.computing import keep_memory, machine, peak_gib
 from .optimizer import make_optimizer
 from .recipes import Recipe
-from .trainer import make_model
+from .trainer import fine_tuned, leaves_out_distance, make_model
 from ..uda.self_training import SelfTraining, SourceOnly, TrainingStep
 
 # %% ../../nbs/25f_bench.ipynb #b006
@@ -158,10 +155,12 @@ class _Marked:
 # %% ../../nbs/25f_bench.ipynb #b014
 def _make_step(recipe: Recipe, model: nn.Module, classes: int) -> TrainingStep:
     "A recipe's step; the encoder of the feature distance is a copy of the student's."
-    config = replace(recipe.self_training, num_classes=classes)
+    things = tuple(k for k in recipe.self_training.things if k < classes)
+    config = replace(recipe.self_training, num_classes=classes, things=things)
     if not recipe.adapt:
         return SourceOnly(model, config=config)
-    imagenet = copy.deepcopy(model.encoder) if config.feature_distance_weight else None
+    held = config.feature_distance_weight and not leaves_out_distance(recipe)
+    imagenet = copy.deepcopy(model.encoder) if held else None
     return SelfTraining(model, imagenet, config)
 
 
@@ -178,10 +177,10 @@ class BenchStep:
         classes: int = 19,
     ):
         torch.manual_seed(0)
-        self.model = make_model(replace(recipe, pretrained=False), classes)
+        self.model = fine_tuned(make_model(replace(recipe, pretrained=False), classes), recipe)
         self.model.to(device, memory_format=torch.channels_last)
         self.step = _make_step(recipe, self.model, classes)
-        self.optimizer = make_optimizer(self.model, recipe.lr)
+        self.optimizer = make_optimizer(self.model, recipe.lr, layer_decay=recipe.layer_decay)
         self.batches = _random_batches(recipe, classes, device)
         self.clock = _Phases(device)
         _watch(self.step, self.clock)
@@ -217,23 +216,13 @@ def operations(work: Callable[[], Any]) -> float:  # GFLOP
     return counter.get_total_flops() / 1e9
 
 # %% ../../nbs/25f_bench.ipynb #b021
-def _peak_gib(device: torch.device) -> float:
-    "The most memory held so far."
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**30
-    import resource  # not on Windows
-
-    unit = 1 if platform.system() == "Darwin" else 2**10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
 def _step_memory(recipe: Recipe, device: str, classes: int, threads: int) -> float:
     torch.set_num_threads(threads)
     keep_memory()
     step = BenchStep(recipe, torch.device(device), classes)
     step()
     step()
-    return _peak_gib(torch.device(device))
+    return peak_gib(torch.device(device))
 
 
 def step_memory(
@@ -300,22 +289,6 @@ def _picture_work(model: nn.Module, recipe: Recipe, settings: BenchSettings) -> 
 def _row(what: str, seconds: float, gflop: float, rate: float) -> dict[str, Any]:
     of_machine = 100 * gflop / seconds / rate
     return dict(what=what, seconds=seconds, GFLOP=gflop, **{"% of machine": of_machine})
-
-
-def _processor() -> str:
-    "The processor's name as the system tells it."
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def machine(device: torch.device) -> str:
-    "What figures were measured on, in words."
-    words = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
-    if device.type == "cuda":
-        words += f", {torch.cuda.get_device_name(device)}"
-    return f"{words}, PyTorch {torch.__version__}"
 
 # %% ../../nbs/25f_bench.ipynb #b027
 @dataclass(frozen=True)

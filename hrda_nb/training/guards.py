@@ -36,7 +36,7 @@ def learned_finite(model: nn.Module) -> bool:
     return all_finite(p.grad for p in model.parameters() if p.grad is not None)
 
 # %% ../../nbs/24c_guards.ipynb #gd010
-_IN_A_ROW = 10  # skipped steps, after which a training does stop
+IN_A_ROW = 5  # skipped steps, after which a training does stop
 
 
 class BeforeStep:
@@ -112,7 +112,7 @@ class Unreadable:
         batch: dict,  # of a stream
     ) -> list[str]:  # what is new
         "Collect what a batch left out. Raises `UserError` where it becomes too much."
-        said = [words for skipped in batch.get("unreadable", []) for words in skipped]
+        said = [words for lines in batch.get("unreadable", []) for words in lines.splitlines()]
         new = [words for words in dict.fromkeys(said) if words not in self.found]
         self.found += new
         if len(self.found) > self.limit:

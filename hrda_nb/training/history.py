@@ -34,7 +34,7 @@ class RunningMeans:
 
     def take(self, names: Iterable[str]) -> dict[str, float]:
         "The means of some values, 0 for what no step reported; then begin again."
-        means = {name: float(self.sums.get(name, 0.0)) / self.steps for name in names}
+        means = {name: float(self.sums.get(name, 0.0)) / max(1, self.steps) for name in names}
         self.sums = {}
         self.steps = 0
         return means

@@ -8,10 +8,12 @@ __all__ = ['parameter_groups', 'make_optimizer', 'learning_rate_factor', 'make_s
 # %% ../../nbs/24_optimizer.ipynb #c003
 from functools import partial
 
+import pandas as pd
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from ..models.encoders import encoder_layers
 from ..models.mix_transformer import MixVisionTransformer
 
 # %% ../../nbs/24_optimizer.ipynb #c006
@@ -30,10 +32,12 @@ def parameter_groups(
     lr: float = 6e-5,  # of the encoder
     head_factor: float = 10,  # decoder and attention learn this much faster
     weight_decay: float = 0.01,
+    layer_decay: float = 1.0,  # factor of the encoder's rate from each layer to the one before it
 ) -> list[dict]:  # for an optimiser; empty groups are left out
     "Encoder, encoder norms and head (DAFormer, implementation details)."
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     encoder = {name for name in trained if name.startswith("encoder.")}
+    encoder -= {name for name in trained if name.startswith("encoder.body.pyramid.")}  # a ViT's
     norms = encoder & _norm_names(model)
     settings = {
         "encoder": (encoder - norms, lr, weight_decay),
@@ -45,7 +49,42 @@ def parameter_groups(
         params = [p for name, p in trained.items() if name in names]
         if params:
             groups.append(dict(name=title, params=params, lr=rate, weight_decay=decay))
-    return groups
+    return groups if layer_decay == 1 else _by_depth(groups, model, layer_decay)
+
+# %% ../../nbs/24_optimizer.ipynb #o002
+def _by_depth(groups: list[dict], model: nn.Module, layer_decay: float) -> list[dict]:
+    "The encoder's groups by layer, the last layer first (ELECTRA, layer-wise learning rates)."
+    layers = encoder_layers(model.encoder)
+    depth_of = {id(p): depth for depth, layer in enumerate(layers) for p in layer}
+    parts = {}
+    for group in groups:
+        for p in group["params"]:
+            depth = depth_of.get(id(p), len(layers))  # the head's
+            key = (group["name"], depth)
+            parts.setdefault(key, group | dict(params=[]))["params"].append(p)
+    for (name, depth), part in parts.items():
+        if depth < len(layers):
+            part["name"] = f"{name}, layer {depth}"
+            part["lr"] *= layer_decay ** (len(layers) - 1 - depth)
+    order = sorted(parts, key=lambda key: (key[1] == len(layers), -key[1]))
+    return [parts[key] for key in order]
+
+
+def describe_groups(
+    groups: list[dict],  # of `parameter_groups` or of an optimiser
+) -> pd.DataFrame:  # a row a group
+    "How many parameters learn at which rate."
+    rows = [
+        dict(
+            group=group.get("name", ""),
+            tensors=len(group["params"]),
+            parameters=sum(p.numel() for p in group["params"]),
+            lr=group["lr"],
+            weight_decay=group["weight_decay"],
+        )
+        for group in groups
+    ]
+    return pd.DataFrame(rows).set_index("group")
 
 # %% ../../nbs/24_optimizer.ipynb #c006b
 def make_optimizer(
@@ -53,9 +92,10 @@ def make_optimizer(
     lr: float = 6e-5,  # of the encoder
     head_factor: float = 10,  # decoder and attention learn this much faster
     weight_decay: float = 0.01,
+    layer_decay: float = 1.0,  # factor of the encoder's rate from each layer to the one before it
 ) -> AdamW:  # in PyTorch's fused form where the device has one
     "AdamW over `parameter_groups` (SegFormer; DAFormer)."
-    groups = parameter_groups(model, lr, head_factor, weight_decay)
+    groups = parameter_groups(model, lr, head_factor, weight_decay, layer_decay)
     fused = all(p.device.type in ("cpu", "cuda") for p in model.parameters())
     return AdamW(groups, lr=lr, betas=(0.9, 0.999), eps=1e-8, fused=fused)
 

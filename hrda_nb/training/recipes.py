@@ -50,7 +50,7 @@ class Recipe:
     # kind of network: hrda, daformer, segformer, deeplabv2, deeplabv3plus, upernet, or one that
     # you added to `architectures`; the model's builder knows the names
     arch: Name = "hrda"
-    encoder: Name = "mit_b5"  # mit_b0 ... mit_b5, resnet101_v1c, or a timm name
+    encoder: Name = "mit_b5"  # a name that `hrda encoders` lists; a plain ViT also as NAME@blocks
     decoder: Name = "daformer"  # HRDA: which decoder both views share
     channels: Channels = 256  # width of decoder and scale attention
     # HRDA: "classwise", "single", or fixed from 0 (context) to 1 (detail)
@@ -58,7 +58,7 @@ class Recipe:
     overlap: bool = True  # HRDA: detail windows overlap by half; False: side by side
     dropout: Fraction = 0.1  # of whole channels before the classifier
     pretrained: bool = True  # encoder starts from its ImageNet weights
-    # file with these weights, such as mit_b5.pth; None: fetched by the encoder's name
+    # file or folder with these weights, such as mit_b5.pth; None: fetched by the encoder's name
     encoder_weights: Name | None = None
     # share of a new batch in BatchNorm's running averages, which evaluation uses
     norm_momentum: Fraction = 0.1
@@ -104,6 +104,9 @@ class Recipe:
 
     adapt: bool = True  # self-training on the target; False: source only
     source_steps: Whole = 0  # steps on the source alone before adaptation begins
+    # whose encoders have a feature distance: ImageNet "classifiers"; those of DINO, CLIP, MAE and
+    # the like only with "all"
+    feature_distance_for: Literal["classifiers", "all"] = "classifiers"
     # which classes the feature distance holds: "things", as published, or "all"
     feature_distance_classes: Literal["things", "all"] = "things"
     # the adaptation step
@@ -121,6 +124,12 @@ class Recipe:
     lr: Positive = 6e-5  # learning rate of the encoder
     head_factor: Positive = 10.0  # decoder and attention learn this much faster
     weight_decay: NotNegative = 0.01  # AdamW
+    # factor of the encoder's rate from each layer to the one before it; 1: all alike
+    layer_decay: Annotated[float, Between(0, 1, above=True)] = 1.0
+    # first quarters of the encoder that do not learn
+    frozen_stages: Annotated[int, Between(0, 4)] = 0
+    # LoRA: rank of the updates beside the encoder's frozen weights; 0: the weights learn
+    lora_rank: Annotated[int, Between(0, 1024)] = 0
     warmup: Whole = 1500  # steps of linear warm-up
     # share of the steps before the linear decay begins; 0: it begins at once (published)
     constant: Fraction = 0.0
@@ -137,6 +146,10 @@ class Recipe:
     eval_every: Count = 4000  # steps between evaluations, where there are val labels
     picture_every: Count = 1000  # steps between pictures of the target
     save_every: Count = 1000  # steps between states to resume from
+    # a step with an infinite gradient ends the training ("stop") or is left out ("skip")
+    non_finite: Literal["stop", "skip"] = "stop"
+    max_unreadable: Whole = 10  # files that may be left out because they cannot be read
+    deterministic: bool = False  # only algorithms that repeat to the last bit; slower on GPUs
     workers: Annotated[int, Between(0, 256)] = 2  # processes that load pictures; 0: none
     seed: Seed = 0  # of everything that is drawn
 
@@ -324,6 +337,9 @@ _demo = replace(
     ),
 )
 
+# %% ../../nbs/23_recipes.ipynb #r002
+_mini_vit = replace(_mini, encoder="vit_tiny_patch16_224", pretrained=False, lr=2e-4)
+
 # %% ../../nbs/23_recipes.ipynb #m2
 def with_masked_consistency(
     recipe: Recipe,
@@ -349,9 +365,37 @@ _adverse = replace(  # Cityscapes to ACDC or Dark Zurich
     target_margins=(0, 0, 0, 0),
 )
 
+# %% ../../nbs/23_recipes.ipynb #r004
+_vfm = replace(
+    with_masked_consistency(_hrda, block=16),
+    arch="daformer",
+    encoder="vit_large_patch14_dinov2",
+    source_size=(1440, 2620),
+    source_scale=(0.9, 1.1),
+    source_augment=True,
+    target_margins=(30, 256, 61, 61),
+    rare_class_temperature=0.05,
+    batch_size=8,
+    lr=5e-5 * 8**0.5 / 10,
+)
+_vfm_small = replace(
+    _vfm,
+    encoder="vit_small_patch14_dinov2",
+    source_size=(720, 1310),
+    target_size=(512, 1024),
+    context_size=(512, 512),
+    detail_size=(256, 256),
+    rare_class_crop_ratio=0.5,
+    batch_size=4,
+    lr=5e-5 * 4**0.5 / 10,
+    window=(512, 512),
+    stride=(256, 256),
+)
+
 # %% ../../nbs/23_recipes.ipynb #s017
 recipes: dict[str, Recipe] = {
     "mini": _mini,
+    "mini_vit": _mini_vit,
     "demo": _demo,
     "gta_cityscapes_hrda": _hrda,
     "gta_cityscapes_daformer": _daformer,
@@ -369,6 +413,8 @@ recipes: dict[str, Recipe] = {
     "cityscapes_acdc_mic": with_masked_consistency(_adverse, augment=False),
     "cityscapes_darkzurich_hrda": _adverse,
     "cityscapes_darkzurich_mic": with_masked_consistency(_adverse, augment=False),
+    "gta_cityscapes_vfm": _vfm,
+    "gta_cityscapes_vfm_small": _vfm_small,
     "cityscapes_oracle": replace(source_only(_hrda), source_size=(1024, 2048)),
 }
 

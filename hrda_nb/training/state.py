@@ -57,6 +57,7 @@ class Run:
     means: RunningMeans = field(default_factory=RunningMeans)
     saved: int | None = None  # step of the newest state on the disk
     accelerator: Accelerator | None = None  # brings the processes together
+    left_out: int = 0  # steps in a row with an infinite gradient
 
     def __post_init__(self):
         self.history = Table(self.out / "history.csv")
