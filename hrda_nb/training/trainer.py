@@ -6,11 +6,11 @@
 __all__ = ['open_data', 'source_batches', 'target_batches', 'make_model', 'make_step', 'train']
 
 # %% ../../nbs/25b_trainer.ipynb #c003
-import math
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data.datasets import SegmentationDataset, class_statistics
-from ..data.files import writable_folder, write_atomically
+from ..data.files import writable_folder
 from ..data.joined import Folders, check_maps, folder_list, open_sets
 from ..data.labels import ClassTable, UserError
 from ..data.processes import mean_over_processes, this_process, value_of_first
@@ -38,11 +38,11 @@ from hrda_nb.data.rare_class_sampling import (
     drawn_pixels,
 )
 from ..data.settings import check_settings
-from ..inference.metrics import evaluate
-from ..inference.predict import predict
+from ..inference.metrics import count_pictures, iou_table
+from ..inference.predict import PictureSettings, predict
 from ..models.batch_norm import shared_averages, synchronise_batch_norm
-from ..models.computing import checkpoint_activations, keep_memory
-from ..models.encoders import encoder
+from ..models.computing import checkpoint_activations, deterministic, keep_memory
+from ..models.encoders import add_lora, encoder, freeze_stages, is_imagenet_classifier
 from ..models.hrda import build_model
 from hrda_nb.models.weights import (
     check_classes,
@@ -50,7 +50,17 @@ from hrda_nb.models.weights import (
     load_published,
     save_checkpoint,
 )
-from ..plots import LOSSES, encode, grid_image, panels
+from ..plots import LOSSES, grid_image, panels
+from hrda_nb.training.guards import (
+    IN_A_ROW,
+    BeforeStep,
+    Unreadable,
+    all_finite,
+    collapsed_classes,
+    learned_finite,
+    non_finite_error,
+    save_snapshot,
+)
 from hrda_nb.training.interruptions import (
     StopRequest,
     next_batch,
@@ -66,6 +76,14 @@ from hrda_nb.training.recipes import (
     picture_settings,
     recipe_dict,
 )
+from hrda_nb.training.report import (
+    batch_grid,
+    batch_panels,
+    note_start,
+    report_at_end,
+    save_grid,
+    write_confusion,
+)
 from hrda_nb.training.state import (
     Run,
     TrainingData,
@@ -77,12 +95,14 @@ from hrda_nb.training.state import (
     restore_state,
     save_state,
 )
+from .trackers import Tracker, Trackers, check_trackers, open_trackers
 from ..uda.contrast import attach_loss_heads
 from ..uda.pseudo_labels import weightings
 from hrda_nb.uda.self_training import (
     Averaged,
     SelfTraining,
     SourceOnly,
+    StepReport,
     TrainingStep,
     check_batches,
     draw_detail_box,
@@ -278,9 +298,9 @@ def _class_frequency(source: SegmentationDataset) -> Tensor:  # (K,) sums to 1
     return (counts / counts.sum()).float()
 
 
-def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Tensor]:
-    "The tensors of a batch; pictures channels last, which convolutions are faster with."
-    moved = {}
+def _to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    "A batch with its tensors there; pictures channels last, which convolutions are faster with."
+    moved = dict(batch)
     for name, value in batch.items():
         if isinstance(value, Tensor):
             layout = torch.channels_last if value.ndim == 4 else torch.preserve_format
@@ -320,6 +340,35 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
             module.momentum = r.norm_momentum
     return checkpoint_activations(model, r.checkpointing)
 
+# %% ../../nbs/25b_trainer.ipynb #k002
+def fine_tuned(
+    model: nn.Module,  # with its weights, changed in place
+    recipe: Recipe,
+) -> nn.Module:
+    "Frozen stages and LoRA as the recipe says. Raises `UserError` without peft or attention."
+    if recipe.lora_rank:
+        add_lora(model.encoder, recipe.lora_rank)
+    if recipe.frozen_stages:
+        freeze_stages(model.encoder, recipe.frozen_stages)
+    return model
+
+
+def leaves_out_distance(recipe: Recipe) -> bool:
+    "Whether the encoder learned otherwise than from ImageNet's classes."
+    wanted = recipe.feature_distance_for == "all"
+    return not (wanted or is_imagenet_classifier(recipe.encoder))
+
+
+def _say_what_is_left_out(recipe: Recipe) -> None:
+    "One line if the feature distance is not for this encoder."
+    weight = recipe.self_training.feature_distance_weight
+    asked = recipe.adapt and recipe.pretrained and weight
+    if asked and leaves_out_distance(recipe):
+        say(
+            f"no feature distance: {recipe.encoder} did not learn ImageNet's classes "
+            "(--feature-distance-for all turns it on)"
+        )
+
 # %% ../../nbs/25b_trainer.ipynb #c011b
 def make_step(
     recipe: Recipe,
@@ -333,7 +382,8 @@ def make_step(
     if not recipe.adapt or step < recipe.source_steps:
         return SourceOnly(model, config=config, backward=backward)
     imagenet = None
-    if recipe.pretrained and config.feature_distance_weight:
+    held = recipe.pretrained and config.feature_distance_weight
+    if held and not leaves_out_distance(recipe):
         device = next(model.parameters()).device
         imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
     return SelfTraining(model, imagenet, config, backward)
@@ -403,9 +453,10 @@ def build_run(
     if r.sync_batch_norm and accelerator.num_processes > 1:
         synchronise_batch_norm(model)
     r = replace(r, self_training=value_of_first(settled(r.self_training, model)))
-    optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay)
+    optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay, r.layer_decay)
     schedule = make_schedule(optimizer, r.steps, r.warmup, r.constant)
     student, optimizer = accelerator.prepare(Averaged(model), optimizer)
+    _say_what_is_left_out(r)
     torch.manual_seed(r.seed + this_process().rank)  # of dropout, however the network began
     step = max(0, state["step"] - 1) if state else 0
     method = make_step(r, student, step, accelerator.backward)
@@ -446,21 +497,10 @@ def _first_model(
     model = make_model(first, classes.num_classes)
     if init:
         _load_initial(model, init, classes)
-    return attach_loss_heads(model, recipe.self_training)
+    return attach_loss_heads(fine_tuned(model, recipe), recipe.self_training)
 
 # %% ../../nbs/25b_trainer.ipynb #c023
 _COLUMNS = (*LOSSES, "quality", "lr", "seconds")  # of history.csv besides step and phase
-
-
-def _check_finite(out: Path, row: dict[str, Any]) -> None:
-    "Stop before a broken state replaces a good one."
-    numbers = {name: value for name, value in row.items() if isinstance(value, float)}
-    if broken := [name for name, value in numbers.items() if not math.isfinite(value)]:
-        raise UserError(
-            f"{out}: {', '.join(broken)} is not a number any more at step {row['step']}; "
-            "lower lr or lengthen warmup and start again "
-            "(the last saved state and checkpoint are whole)"
-        )
 
 
 def _over_processes(means: dict[str, float], device: torch.device) -> dict[str, float]:
@@ -477,35 +517,76 @@ def _log_row(run: Run) -> dict[str, Any]:
     further = [name for name in run.means.sums if name not in _COLUMNS]  # of additional losses
     means = run.means.take([*_COLUMNS, *further])
     row = dict(step=run.step, phase=phase, **_over_processes(means, run.device))
-    _check_finite(run.out, row)
     run.history.append(pd.DataFrame([row]))
     return row
 
 # %% ../../nbs/25b_trainer.ipynb #c023b
-def _evaluate(run: Run) -> None:
-    "Score the reported network on `val` and append to `metrics.csv`."
+def _evaluate(run: Run) -> pd.DataFrame | None:  # class x view, percent; None: there is no val
+    "Score the reported network on `val`: `metrics.csv` grows, `confusion.csv` is the newest."
     if not run.data.val:
-        return
-    settings = picture_settings(run.recipe)
-    table = evaluate(run.result, run.data.val, progress=False, **settings)
+        return None
+    classes = run.data.classes
+    settings = PictureSettings(**picture_settings(run.recipe))
+    counts = count_pictures(run.result, run.data.val, classes, settings, progress=False)
+    table = iou_table(counts, classes)
     rows = table.reset_index(names="class")
     rows.insert(0, "step", run.step)
     run.metrics.append(rows)
+    for name, (best, now) in collapsed_classes(run.metrics.rows()).items():
+        say(f"step {run.step}: class {name} collapses, IoU {best:.0f} → {now:.0f}")
+    if this_process().is_first:
+        write_confusion(run.out, counts["fused"], classes)
+    return table
 
 
-def _save_pictures(run: Run, count: int = 2) -> None:
+def _readable(dataset: SegmentationDataset) -> Iterator[dict]:
+    "The samples of a data set without those that cannot be read."
+    for i in range(len(dataset)):
+        with suppress(UserError):
+            yield dataset[i]
+
+
+def _save_pictures(run: Run, count: int = 2) -> Path:
     "A grid of the first target pictures as the reported network sees them, in `out/pictures/`."
     dataset = run.data.val or run.data.target or run.data.source
     settings = picture_settings(run.recipe)
     rows = []
-    for i in range(min(count, len(dataset))):
-        sample = dataset[i]
+    for sample in itertools.islice(_readable(dataset), count):
         prediction = predict(run.result, sample["image"], **settings)
         truth = sample.get("label")
         rows.append(panels(sample["image"], prediction, run.data.classes, truth, width=320))
-    picture = encode(grid_image(rows, run.data.classes))
-    path = run.out / "pictures" / f"step_{run.step:06d}.jpg"
-    write_atomically(path, lambda part: part.write_bytes(picture))
+    grid = grid_image(rows, run.data.classes)
+    return save_grid(grid, run.out / "pictures" / f"step_{run.step:06d}.jpg")
+
+
+def _save_batch(
+    run: Run, source: dict[str, Tensor], target: dict[str, Tensor] | None, report: StepReport
+) -> Path:
+    "What the step just done learnt from, and what the reported network makes of its target."
+    seen = batch_panels(source, target, report, run.data.classes)
+    grid = batch_grid(run.result, seen, run.data.classes, run.recipe)
+    return save_grid(grid, run.out / "pictures" / f"batch_{run.step:06d}.jpg")
+
+# %% ../../nbs/25b_trainer.ipynb #c023d
+def _look(
+    run: Run,
+    stop: StopRequest,  # what is wrong with the data ends the training in good order
+    tracked: Trackers,
+    batch: tuple[dict, dict | None, StepReport | None],  # source, target, what the step did
+    due: Callable[[int], bool],  # whether something that happens every so many steps happens now
+) -> None:
+    "Evaluate, and save pictures of the target and of the step."
+    try:
+        with shared_averages(run.result):
+            if due(run.recipe.eval_every):
+                tracked.log_metrics(_evaluate(run), run.step)
+            if due(run.recipe.picture_every) and this_process().is_first:
+                tracked.log_picture(_save_pictures(run), run.step)
+                if batch[-1]:
+                    tracked.log_picture(_save_batch(run, *batch), run.step)
+    except UserError as e:
+        stop.asked = True
+        stop.fault = e
 
 # %% ../../nbs/25b_trainer.ipynb #c023c
 def _save_result(run: Run) -> None:
@@ -518,16 +599,60 @@ def _train_step(
     run: Run,
     source: dict[str, Tensor],  # image (B,3,H,W), label (B,H,W)
     target: dict[str, Tensor] | None,  # image (B,3,H,W), valid (B,H,W)
-) -> dict[str, Tensor | float]:  # losses, quality, lr and seconds
+) -> StepReport | None:  # its losses with quality, lr and seconds; None: it was left out
     "One step: gradients by the method, then the optimiser."
     began = time.perf_counter()
     lr = run.optimizer.param_groups[0]["lr"]
     run.optimizer.zero_grad(set_to_none=True)
-    losses = run.method(source, target)
-    run.optimizer.step()
+    before = BeforeStep(run.method) if run.recipe.non_finite == "skip" else None
+    report = run.method.run(source, target)
+    is_finite = run.accelerator.scaler is not None or learned_finite(run.model)
+    if is_finite:  # a scaler of half-precision gradients looks for itself
+        run.optimizer.step()
     run.schedule.step()
     run.step += 1
-    return {**losses, "lr": lr, "seconds": time.perf_counter() - began}
+    run.left_out = 0 if is_finite else run.left_out + 1
+    if not is_finite:
+        _leave_out(run, report.losses, dict(source=source, target=target), before)
+        return None
+    cost = dict(lr=lr, seconds=time.perf_counter() - began)
+    return report._replace(losses=report.losses | cost)
+
+
+def _leave_out(
+    run: Run,
+    losses: dict[str, Tensor],  # of a step with an infinite gradient
+    batches: dict[str, dict | None],
+    before: BeforeStep | None,  # None: such a step ends the training
+) -> None:
+    "Forget a step. Raises `UserError` where there are too many, or where it is not wanted."
+    snapshot = save_snapshot(run.out, run.step, batches) if this_process().is_first else run.out
+    names = [name for batch in batches.values() for name in (batch or {}).get("name", ())]
+    error = non_finite_error(run.step, losses, names, snapshot)
+    if before is None or run.left_out >= IN_A_ROW:
+        raise error
+    before.restore()
+    say(f"left out: {error}")
+
+
+def _save_state(run: Run) -> None:
+    "Save a state, of numbers only."
+    if not all_finite(run.model.parameters()):
+        raise UserError(
+            f"{run.out}: the weights are not finite numbers after step {run.step}; "
+            "lower lr or lengthen warmup and start again"
+        )
+    save_state(run)
+
+
+def _note_unreadable(stop: StopRequest, unreadable: Unreadable, batch: dict | None) -> None:
+    "Say which files a batch had to leave out; ask to stop where they are too many."
+    try:
+        for words in unreadable.note(batch or {}):
+            say(f"left out: {words}")
+    except UserError as e:
+        stop.asked = True
+        stop.fault = e
 
 
 def _asked_anywhere(asked: bool, accelerator: Accelerator) -> bool:
@@ -579,36 +704,53 @@ def train(  # noqa: PLR0913
     progress: bool = True,  # a bar with loss, quality and time left
     maps: str | Path | None = None,  # a maps.json where class tables differ; None: found beside
     target_labels: str | Path | None = None,  # few labelled target pictures to learn from
+    trackers: Sequence[Tracker] = (),  # also log to these: "tensorboard", "wandb", "trackio", ...
 ) -> pd.DataFrame:  # history: a row for each logged step
-    """Train a recipe and write checkpoint, history, metrics and pictures into `out`.
+    """Train a recipe and write checkpoint, history, metrics, pictures and report into `out`.
     Raises `UserError` for what the user can mend, `KeyboardInterrupt` after an orderly stop."""
+    check_trackers(trackers)
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
+    check_settings(recipe)
     data = open_data(recipe, source, target, val, classes, maps, target_labels)
     check_start(recipe, data.classes.num_classes)
     where = pick_device(device)
     accelerator = join_processes(where, recipe.self_training.autocast)
     begin = dict(init=init, resume=resume, device=where, accelerator=accelerator)
-    with only_training(out), others_alive(out):
-        return _train(build_run(recipe, data, out, **begin), callback, progress)
+    with deterministic(recipe.deterministic), only_training(out), others_alive(out):
+        return _train(build_run(recipe, data, out, **begin), callback, progress, trackers)
 
 # %% ../../nbs/25b_trainer.ipynb #t024b
 # long: the loop is meant to be read in one piece
-def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> pd.DataFrame:
+def _train(
+    run: Run,
+    callback: Callable[[dict], Any] | None,
+    progress: bool,
+    trackers: Sequence[Tracker],
+) -> pd.DataFrame:
     "All steps that are left; then the result."
     r = run.recipe
     sources = source_batches(run.data, r, run.step)
     adaptation_step = max(0, run.step - r.source_steps)
     targets = adaptation_batches(run.data, r, adaptation_step) if r.adapt else None
     first = this_process().is_first
+    unreadable = Unreadable(r.max_unreadable)
+    about = note_start(run.out, run.data.classes, run.step, run.device) if first else {}
 
     def due(every: int) -> bool:
         return run.step % every == 0 or run.step == r.steps
 
-    with _memory_advice(r), StopRequest() as stop, _progress_bar(run, progress) as bar:
+    with (
+        _memory_advice(r),
+        StopRequest() as stop,
+        _progress_bar(run, progress) as bar,
+        open_trackers(trackers if first else (), run.out, about, r, run.step) as tracked,
+    ):
         while run.step < r.steps:
             adapts = r.adapt and run.step >= r.source_steps
             source_batch = next_batch(stop, sources)
             target_batch = next_batch(stop, targets) if adapts else None
+            for batch in (source_batch, target_batch):
+                _note_unreadable(stop, unreadable, batch)
             if _asked_anywhere(stop.asked, run.accelerator):
                 break
 
@@ -616,28 +758,33 @@ def _train(run: Run, callback: Callable[[dict], Any] | None, progress: bool) -> 
                 run.method = make_step(r, run.method.model, run.step, run.accelerator.backward)
             source_batch = _to_device(source_batch, run.device)
             target_batch = _to_device(target_batch, run.device) if adapts else None
-            run.means.add(_train_step(run, source_batch, target_batch))
+            report = _train_step(run, source_batch, target_batch)
+            if report:
+                run.means.add(report.losses)
             bar.update()
 
             if due(r.log_every):
                 row = _log_row(run)
                 bar.set_postfix_str(_summary(row))
+                tracked.log(row, run.step)
                 if callback and first:
                     callback(row)
             if due(r.eval_every) or due(r.picture_every):
-                with shared_averages(run.result):
-                    if due(r.eval_every):
-                        _evaluate(run)
-                    if due(r.picture_every) and first:
-                        _save_pictures(run)
+                batch = source_batch, target_batch, report
+                _look(run, stop, tracked, batch, due)
+            report = None  # its pictures make room for the next step
             if run.step % r.save_every == 0:
-                save_state(run)
-        save_state(run)
+                _save_state(run)
+        _save_state(run)
 
-    if run.step < r.steps:
+    done = run.step == r.steps
+    if done:
+        with shared_averages(run.result):
+            if first:
+                _save_result(run)
+    if first:
+        report_at_end(run.out, run.device)
+    if not done:
         raise why_stopped(stop, run.step, r.steps)
-    with shared_averages(run.result):
-        if first:
-            _save_result(run)
     run.accelerator.wait_for_everyone()
     return run.history.rows()
