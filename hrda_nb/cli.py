@@ -112,7 +112,7 @@ class Train:
     trackers: tuple[str, ...] = ()
     # train once with each, into OUT/seed_0 and so on, and report mean, spread and interval; what is
     # finished is kept, what was interrupted goes on
-    seeds: tuple[int, ...] = ()
+    seeds: tuple[Seed, ...] = ()
     # with --seeds: also without adaptation, into OUT/source_only, for paired differences
     baseline: bool = False
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
