@@ -33,6 +33,7 @@ from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate_sets, set_sizes, sets_summary
 from .inference.predict import predict_folder
 from .models.encoders import encoder_table
+from .models.hrda import Classes
 from hrda_nb.models.weights import (
     export_onnx,
     import_published,
@@ -189,7 +190,7 @@ class Plan:
 
     memory: str | None = None  # such as 11GB, 11GiB or 11000MB; None: 8, 11, 16, 24, 48 and 80 GB
     time: bool = True  # time a few steps of each setting, for the hours
-    classes: int = 19  # of the labels
+    classes: Classes = 19  # of the labels
     device: Device = "auto"  # where the steps are timed; memory is counted, not measured
     out: Path | None = None  # also write plan.json into this folder
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)

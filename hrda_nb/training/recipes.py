@@ -157,8 +157,6 @@ class Recipe:
         "Settings that do not go together."
         height, width = self.context_size
         ignored = self.self_training.ignore_top + self.self_training.ignore_bottom
-        if self.source_steps > self.steps:
-            yield Conflict("source_steps", f"choose at most steps, {self.steps}")
         if self.source_scale[0] > self.source_scale[1]:
             yield Conflict("source_scale", "give the lower factor first")
         if self.arch == "hrda" and not _inside(self.detail_size, (height, width)):

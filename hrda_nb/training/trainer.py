@@ -440,7 +440,6 @@ def build_run(
     accelerator: Accelerator | None = None,  # of `join_processes`; None: no other processes
 ) -> Run:
     "Everything that a training needs, ready for its next step."
-    check_start(recipe, data.classes.num_classes)
     keep_memory()
     accelerator = accelerator or join_processes(device)
     out = writable_folder(out)
@@ -713,9 +712,12 @@ def train(  # noqa: PLR0913
     recipe = find_recipe(recipe) if isinstance(recipe, str) else recipe
     check_settings(recipe)
     data = open_data(recipe, source, target, val, classes, maps, target_labels)
+    check_start(recipe, data.classes.num_classes)
     where = pick_device(device)
     accelerator = join_processes(where, recipe.self_training.autocast)
     begin = dict(init=init, resume=resume, device=where, accelerator=accelerator)
+    if recipe.adapt and recipe.source_steps >= recipe.steps:
+        say(f"source only: adaptation would begin after step {recipe.source_steps}")
     with deterministic(recipe.deterministic), only_training(out), others_alive(out):
         return _train(build_run(recipe, data, out, **begin), callback, progress, trackers)
 
