@@ -12,7 +12,10 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hrda_nb.data.geometry import resize
+from hrda_nb.data.labels import UserError
 from hrda_nb.models.batch_norm import synchronise_batch_norm
+from hrda_nb.models.decoders import SegmentationHead, decoders
 from hrda_nb.models.encoders import Encoder, encoder, encoders
 from hrda_nb.models.hrda import build_model
 from hrda_nb.uda.contrast import Anchors
@@ -35,15 +38,13 @@ FAMILIES = {
 
 
 class Pyramid(nn.Module):
-    "Four levels at strides 4, 8, 16 and 32, each with a BatchNorm"
+    "Four levels at strides 4, 8, 16 and 32, each with a norm"
 
-    def __init__(self):
+    def __init__(self, norm=nn.BatchNorm2d):
         super().__init__()
         widths = (3, 6, 6, 8, 8)
         self.stages = nn.ModuleList(
-            nn.Sequential(
-                nn.AvgPool2d(s, ceil_mode=True), nn.Conv2d(a, b, 1), nn.BatchNorm2d(b), nn.ReLU()
-            )
+            nn.Sequential(nn.AvgPool2d(s, ceil_mode=True), nn.Conv2d(a, b, 1), norm(b), nn.ReLU())
             for s, a, b in zip((4, 2, 2, 2), widths, widths[1:])
         )
 
@@ -54,6 +55,11 @@ class Pyramid(nn.Module):
 @encoders.register("test_pyramid")
 def pyramid(pretrained):
     return Encoder(Pyramid(), (6, 6, 8, 8), (4, 8, 16, 32))
+
+
+@encoders.register("test_plain")
+def plain(pretrained):
+    return Encoder(Pyramid(nn.Identity), (6, 6, 8, 8), (4, 8, 16, 32))
 
 
 def network(seed=0):
@@ -105,7 +111,7 @@ def own_decisions(decisions, rows):
     return Decisions(**mine)
 
 
-def few_anchors(monkeypatch=None):
+def few_anchors():
     "Anchors of classes with more than four cells: the pictures here are small"
     from hrda_nb.uda import contrast
 
@@ -184,5 +190,48 @@ def test_processes_are_one_batch(tmp_path, count, families):
             assert all(value.equal(rank["teacher"][name]) for rank in ranks[1:]), name
 
 
-def test_parts_of_a_batch_are_the_batch():
-    "Without BatchNorm: a batch of four in two parts learns what the whole batch teaches"
+@decoders.register("test_sum")
+class Sum(SegmentationHead):
+    "A decoder without BatchNorm"
+
+    def __init__(self, channels_in, num_classes, channels, dropout, *, strides_in):
+        super().__init__(channels, num_classes, dropout, strides_in[0])
+        self.embed = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in channels_in)
+
+    def forward(self, features):
+        size = features[0].shape[-2:]
+        return self.classify(sum(resize(f(x), size) for f, x in zip(self.embed, features)))
+
+
+def learn(accumulate, decisions=None, **options):
+    torch.manual_seed(0)
+    sizes = dict(num_classes=5, detail_size=(32, 32), channels=8, dropout=0.0)
+    kind = dict(decoder="test_sum", attention=0.5)
+    model = build_model("hrda", "test_plain", pretrained=False, **sizes, **kind).double()
+    config = SelfTrainingConfig(**BASE, masked_weight=1.0, accumulate=accumulate, **options)
+    torch.manual_seed(1)
+    step = SelfTraining(model, encoder("test_plain", pretrained=False).double(), config)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.02, momentum=0.9)
+    losses = []
+    decided = []
+    for i in range(4):
+        optimizer.zero_grad()
+        report = step.run(*batch(i, 4), decisions[i] if decisions else None)
+        optimizer.step()
+        losses.append({k: float(v) for k, v in report.losses.items()})
+        decided.append(report.decisions)
+    return step, losses, decided
+
+
+@pytest.mark.parametrize("quality_of", ["batch", "class", "prototype"])
+def test_parts_of_a_batch_are_the_batch(quality_of):
+    "Without BatchNorm: a batch of four in two parts, or four, teaches what the whole batch does"
+    whole, expected, decisions = learn(1, quality_of=quality_of)
+    for parts in (2, 4):
+        step, losses, _ = learn(parts, decisions, quality_of=quality_of)
+        for mine, theirs in zip(losses, expected):
+            assert mine == pytest.approx(theirs, abs=1e-10)
+        assert_close(step.network.state_dict(), whole.network.state_dict(), "weights")
+        assert_close(step.weighting.state_dict(), whole.weighting.state_dict(), "weighting")
+    with pytest.raises(UserError, match="does not divide"):
+        learn(3)
