@@ -1555,6 +1555,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'hrda_nb.training.state._restore_tables': ( 'state.html#_restore_tables',
                                                                                     'hrda_nb/training/state.py'),
                                         'hrda_nb.training.state._save': ('state.html#_save', 'hrda_nb/training/state.py'),
+                                        'hrda_nb.training.state._scaler': ('state.html#_scaler', 'hrda_nb/training/state.py'),
                                         'hrda_nb.training.state._set_random_state': ( 'state.html#_set_random_state',
                                                                                       'hrda_nb/training/state.py'),
                                         'hrda_nb.training.state._step_of': ('state.html#_step_of', 'hrda_nb/training/state.py'),

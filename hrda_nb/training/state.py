@@ -111,6 +111,11 @@ def _own_state(run: Run) -> dict[str, Any]:
     )
 
 
+def _scaler(run: Run) -> Any:
+    "What scales gradients in half precision (float16 on a GPU); None: nothing does."
+    return run.accelerator and run.accelerator.scaler
+
+
 def _common_state(run: Run) -> dict[str, Any]:
     "What all processes have in common; the method is the first one's."
     return dict(
@@ -118,6 +123,7 @@ def _common_state(run: Run) -> dict[str, Any]:
         model=run.model.state_dict(),
         optimizer=run.optimizer.state_dict(),
         schedule=run.schedule.state_dict(),
+        scaler=_scaler(run).state_dict() if _scaler(run) else {},
         method=run.method.state_dict(),
         recipe=json.dumps(recipe_dict(run.recipe)),
         tables=dict(history=run.history.text, metrics=run.metrics.text),
@@ -371,6 +377,8 @@ def restore_state(
     run.method.load_state_dict(state["method"])
     run.optimizer.load_state_dict(state["optimizer"])
     run.schedule.load_state_dict(state["schedule"])
+    if _scaler(run):
+        _scaler(run).load_state_dict(state["scaler"])
     _set_random_state(state["random"], run.device)
     _restore_tables(run, state)
 
