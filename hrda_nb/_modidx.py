@@ -503,6 +503,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                                                                                          'hrda_nb/data/rare_class_sampling.py'),
                                                   'hrda_nb.data.rare_class_sampling._Stream._rng': ( 'rare_class_sampling.html#_stream._rng',
                                                                                                      'hrda_nb/data/rare_class_sampling.py'),
+                                                  'hrda_nb.data.rare_class_sampling._batch': ( 'rare_class_sampling.html#_batch',
+                                                                                               'hrda_nb/data/rare_class_sampling.py'),
                                                   'hrda_nb.data.rare_class_sampling._candidates': ( 'rare_class_sampling.html#_candidates',
                                                                                                     'hrda_nb/data/rare_class_sampling.py'),
                                                   'hrda_nb.data.rare_class_sampling._chances_among': ( 'rare_class_sampling.html#_chances_among',

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 from torchvision.transforms.v2 import functional as TF
 
 from .datasets import SegmentationDataset, class_statistics
@@ -141,13 +141,14 @@ class _Stream(Dataset):
     def __iter__(self) -> Iterator[dict]:
         return map(self.__getitem__, itertools.count())
 
-    def __getitem__(self, i: int) -> dict:  # and `unreadable`: what was left out, a line for each
+    def __getitem__(self, i: int) -> dict:  # with `unreadable` where something was left out
         "Sample number `i`; where a file cannot be read, another picture is drawn."
         rng = self._rng(i)
         unreadable: list[str] = []
         for _ in range(_TRIES):
             try:
-                return self.sample(rng) | dict(unreadable="\n".join(unreadable))
+                sample = self.sample(rng)
+                return sample | dict(unreadable="\n".join(unreadable)) if unreadable else sample
             except UserError as e:
                 unreadable.append(str(e))
         raise UserError(unreadable[-1])
@@ -335,6 +336,13 @@ class _Steps:
             yield list(range(first, first + self.batch_size))
 
 
+def _batch(samples: list[dict]) -> dict:  # `unreadable` is a list, only where there is any
+    "The samples of a step as one."
+    unreadable = [s.pop("unreadable") for s in samples if "unreadable" in s]
+    batch = default_collate(samples)
+    return batch | dict(unreadable=unreadable) if unreadable else batch
+
+
 def batches(
     stream: Dataset,  # a `SourceStream` or `TargetStream`
     batch_size: int = 2,  # samples a step and process
@@ -352,6 +360,7 @@ def batches(
         num_workers=workers,
         pin_memory=pin_memory,
         generator=quiet,
+        collate_fn=_batch,
         worker_init_fn=_prepare_loading,
     )
     return iter(loader)
