@@ -7,7 +7,10 @@ runs tests and notebook cells that carry one of these flags. The last line is al
 
 import os
 import subprocess
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import Future
+from contextlib import suppress
+from threading import Thread
 
 import notebooks
 import pytest
@@ -50,26 +53,49 @@ def _tree():
     ).stdout
 
 
+class NotebookRuns:
+    "Notebooks that run in the background, each in a process of one thread"
+
+    def __init__(self, paths, flags):
+        self.waiting = deque(paths)
+        self.results = {path: Future() for path in paths}
+        self.flags = flags
+
+    def add_worker(self):
+        Thread(target=self._work, daemon=True).start()
+
+    def _work(self):
+        with suppress(IndexError):  # none is waiting any more
+            while True:
+                path = self.waiting.popleft()
+                self.results[path].set_result(notebooks.run(path, self.flags))
+
+
+def pytest_collection_finish(session):
+    "Begin with the notebooks: one runs beside the other tests, two once it is their turn"
+    config = session.config
+    chosen = [
+        item.callspec.params["executed"]
+        for item in session.items
+        if "executed" in getattr(item, "fixturenames", ())
+    ]
+    config.notebook_runs = NotebookRuns(chosen, config.getoption("--flags").split())
+    if not config.getoption("collectonly"):
+        config.notebook_runs.add_worker()
+
+
 @pytest.fixture(scope="session")
 def run_notebook(request):
-    "A function that waits for one notebook's run; all chosen ones are queued at once"
+    "A function that waits for one notebook's run"
     config = request.config
-    flags = config.getoption("--flags").split()
-    chosen = [
-        i.callspec.params["executed"]
-        for i in request.session.items
-        if "executed" in getattr(i, "fixturenames", ())
-    ]
-    # two processes of one thread each beat one process of two threads
-    pool = ThreadPoolExecutor(max_workers=2)
-    runs = {path: pool.submit(notebooks.run, path, flags) for path in chosen}
+    config.notebook_runs.add_worker()
 
     def wait(path):
-        config.runs[path] = run = runs[path].result()
+        config.runs[path] = run = config.notebook_runs.results[path].result()
         return run
 
     yield wait
-    pool.shutdown(cancel_futures=True)
+    config.notebook_runs.waiting.clear()
 
 
 @pytest.fixture
