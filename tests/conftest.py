@@ -60,6 +60,7 @@ class NotebookRuns:
         self.waiting = deque(paths)
         self.results = {path: Future() for path in paths}
         self.flags = flags
+        self.begun = False
 
     def add_worker(self):
         Thread(target=self._work, daemon=True).start()
@@ -72,7 +73,7 @@ class NotebookRuns:
 
 
 def pytest_collection_finish(session):
-    "Begin with the notebooks: one runs beside the other tests, two once it is their turn"
+    "Queue the notebooks: one runs beside other tests, two once it is their turn"
     config = session.config
     chosen = [
         item.callspec.params["executed"]
@@ -80,8 +81,18 @@ def pytest_collection_finish(session):
         if "executed" in getattr(item, "fixturenames", ())
     ]
     config.notebook_runs = NotebookRuns(chosen, config.getoption("--flags").split())
-    if not config.getoption("collectonly"):
-        config.notebook_runs.add_worker()
+
+
+# they need both cores: a third busy thread slows them down several times
+ALONE = "test_ablate.py", "test_bad_input.py", "test_browser.py"
+
+
+def pytest_runtest_setup(item):
+    "Begin with the notebooks once the lessons in the browser are over"
+    runs = item.config.notebook_runs
+    if item.path.name not in ALONE and not runs.begun:
+        runs.begun = True
+        runs.add_worker()
 
 
 @pytest.fixture(scope="session")
