@@ -18,6 +18,7 @@ from hrda_nb.models.batch_norm import synchronise_batch_norm
 from hrda_nb.models.decoders import SegmentationHead, decoders
 from hrda_nb.models.encoders import Encoder, encoder, encoders
 from hrda_nb.models.hrda import build_model
+from hrda_nb.uda import contrast
 from hrda_nb.uda.contrast import Anchors
 from hrda_nb.uda.decisions import Decisions
 from hrda_nb.uda.self_training import SelfTraining, SelfTrainingConfig, SourceOnly
@@ -111,16 +112,17 @@ def own_decisions(decisions, rows):
     return Decisions(**mine)
 
 
+@pytest.fixture(autouse=True)
 def few_anchors():
-    "Anchors of classes with more than four cells: the pictures here are small"
-    from hrda_nb.uda import contrast
-
+    "Anchors of classes with more than four cells, since the pictures here are small"
+    before = contrast.draw_anchors.__kwdefaults__["max_views"]
     contrast.draw_anchors.__kwdefaults__["max_views"] = 4
+    yield
+    contrast.draw_anchors.__kwdefaults__["max_views"] = before
 
 
 def run(family, count, rows, decisions=None, averaged=False):
     "Ten steps on some pictures of each batch; what was decided, reported and learned"
-    few_anchors()
     model = network()
     if averaged:
         step = make_step(family, DistributedDataParallel(synchronise_batch_norm(model)))
@@ -145,6 +147,7 @@ def run(family, count, rows, decisions=None, averaged=False):
 
 def work(rank, count, folder):
     torch.set_num_threads(1)
+    contrast.draw_anchors.__kwdefaults__["max_views"] = 4
     faulthandler.dump_traceback_later(240, exit=True)
     meeting = (Path(folder) / "meet").as_uri()
     distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=count)

@@ -37,7 +37,7 @@ PLACES = {  # what is happening -> the function that does it
     "state": "torch.save",
     "new name": "os.replace",
     "row": "hrda_nb.training.history.Table._put",
-    "evaluation": "hrda_nb.training.trainer.evaluate",
+    "evaluation": "hrda_nb.training.trainer.count_pictures",
     "result": "hrda_nb.training.trainer.save_checkpoint",
 }
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from ..data.datasets import SegmentationDataset, class_statistics
-from ..data.files import writable_folder
+from ..data.files import error_reason, writable_folder
 from ..data.joined import Folders, check_maps, folder_list, open_sets
 from ..data.labels import ClassTable, UserError
 from ..data.processes import mean_over_processes, this_process, value_of_first
@@ -163,7 +163,8 @@ def others_alive(
         if this_process().count == 1 or not any(sign in str(e) for sign in _LOST):
             raise
         raise UserError(
-            f"{out}: another process of this training has ended; start all again with --resume"
+            f"{out}: another process of this training has ended ({error_reason(e)}); "
+            "start all again with --resume"
         ) from e
 
 # %% ../../nbs/25b_trainer.ipynb #c009
