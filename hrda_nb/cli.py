@@ -27,7 +27,7 @@ from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
 from .data.joined import doctor_sets, open_split
 from .data.labels import ClassTable, UserError
-from .data.processes import raise_in_all, this_process
+from .data.processes import SharedError, raise_in_all, this_process
 from .data.samples import samples_dir, write_samples
 from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate_sets, set_sizes, sets_summary
@@ -665,7 +665,7 @@ def _run(args: list[str]) -> int:  # exit code
         check_settings(command, _flag)
         return command() or 0
     except UserError as e:
-        if this_process().is_first:
+        if this_process().is_first or not isinstance(e, SharedError):
             print(f"hrda: {e.args[0]}", file=sys.stderr)  # without a table of tensors
         return 2
     except KeyboardInterrupt as e:

@@ -21,6 +21,7 @@ from kill_and_resume import (
     finish,
     install,
     newest_state,
+    slow_down,
     wrap,
 )
 
@@ -55,10 +56,9 @@ def kill_at(city, out, kill, *flags):
     assert training.wait() == [-signal.SIGKILL], training.words
 
 
-def wait_for_state(training, step=1):
-    "Until a state of a step counts"
-    out = training.out
-    while newest_state(out) < step and training.is_alive:
+def wait_for_state(training, after=0):
+    "Until a state after a step counts"
+    while newest_state(training.out) <= after and training.is_alive:
         time.sleep(0.01)
 
 
@@ -133,7 +133,7 @@ def test_no_whole_state_left(city, halfway):
 def test_one_training_a_folder(city, whole):
     "A killed one frees its folder at once, and its loading processes end by themselves"
     out = city.parent / "locked"
-    first = Training(city, out, *WORKERS)
+    first = Training(city, out, *WORKERS, before=slow_down)
     wait_for_state(first)
     orphans = loaders(first)
     line = refused(Training(city, out, "--resume"))
@@ -150,8 +150,10 @@ def test_signals_to_all_processes_of_a_group(city, whole):
     "As Ctrl-C, SLURM and Docker send them"
     out = city.parent / "signals"
     for number, name in enumerate(("SIGTERM", "SIGINT", "SIGUSR1")):
-        training = Training(city, out, *WORKERS, *(["--resume"] if number else []))
-        wait_for_state(training, number * 3 + 1)
+        resumed = ["--resume"] if number else []
+        before = newest_state(out)
+        training = Training(city, out, *WORKERS, *resumed, before=slow_down)
+        wait_for_state(training, before)
         training.signal(getattr(signal, name), group=True)
         assert training.wait() == [130], training.words
         assert "go on with --resume" in training.words.splitlines()[-1]
@@ -162,7 +164,7 @@ def test_signals_to_all_processes_of_a_group(city, whole):
 
 def test_a_loading_process_is_killed(city, whole):
     out = city.parent / "loader"
-    training = Training(city, out, *WORKERS)
+    training = Training(city, out, *WORKERS, before=slow_down)
     wait_for_state(training)
     for loader in loaders(training):
         loader.kill()
@@ -211,7 +213,7 @@ def test_several_processes(city):
     "One is asked to stop and all do; as many go on exactly, another number nearly"
     whole, parts = city.parent / "two_whole", city.parent / "two"
     finish(city, whole, processes=2)
-    training = Training(city, parts, processes=2)
+    training = Training(city, parts, processes=2, before=slow_down)
     wait_for_state(training)
     os.kill(training.processes[1].pid, signal.SIGTERM)
     assert training.wait() == [130, 130], training.words

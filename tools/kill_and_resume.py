@@ -90,6 +90,16 @@ def install(kill):
     wrap(kill.place, around)
 
 
+def slow_down(seconds=0.2):
+    "Let each step last longer, so that there is time to interrupt it."
+
+    def around(inner, number, args):
+        time.sleep(seconds)
+        return inner()
+
+    wrap("step", around)
+
+
 def half_done(place, inner, args):
     "Half of what a place does, where it writes: half of a state, half of the new lines."
     if place == "state":

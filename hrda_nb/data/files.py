@@ -9,6 +9,7 @@ __all__ = ['error_reason', 'write_atomically', 'writable_folder', 'upright_rgb',
 import os
 import stat
 import struct
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -95,9 +96,8 @@ def writable_folder(
     "The folder; `UserError` if nothing can be written there."
     try:
         Path(out).mkdir(parents=True, exist_ok=True)
-        probe = Path(out) / ".writable"
-        probe.touch()
-        probe.unlink()
+        with tempfile.TemporaryFile(dir=out):  # several processes may try at once
+            pass
     except OSError as e:
         raise UserError(f"{out}: cannot write here ({e.strerror}); choose another folder") from None
     return Path(out)

@@ -64,6 +64,17 @@ def mean_over_processes(
     return x if count == 1 else sum_over_processes(x) / count
 
 # %% ../../nbs/00c_processes.ipynb #pr012
+def of_each_process(
+    x: Tensor,  # of one shape everywhere
+) -> Tensor:  # (processes,*), the same everywhere; gradients reach whom they belong to
+    "What every process has, in their order."
+    rank, count = this_process()
+    if count == 1:
+        return x[None]
+    rows = [x if r == rank else torch.zeros_like(x) for r in range(count)]
+    return sum_over_processes(torch.stack(rows))
+
+
 def rows_of_all_processes(
     x: Tensor,  # (N,...); N may differ between processes, the rest may not
 ) -> Tensor:  # (sum of all N,...), the same everywhere
@@ -100,6 +111,10 @@ def value_of_first(
     return values[0]
 
 # %% ../../nbs/00c_processes.ipynb #gl302
+class SharedError(UserError):
+    "A user's mistake that every process raises and one has to say."
+
+
 def values_of_all(
     value: Any,  # anything that can be pickled
 ) -> list[Any]:  # in the order of the processes
@@ -115,7 +130,7 @@ def values_of_all(
 def decided_by_first(
     decide: Callable[[], Any],
 ) -> Any:
-    "What `decide` returns in the first process; all raise the `UserError` that it raises."
+    "What `decide` returns in the first process; all raise `SharedError` where it raises `UserError`."
     answer = problem = None
     if this_process().is_first:
         try:
@@ -124,14 +139,14 @@ def decided_by_first(
             problem = str(e)
     answer, problem = value_of_first((answer, problem))
     if problem:
-        raise UserError(problem)
+        raise SharedError(problem)
     return answer
 
 
 def raise_in_all(
     problem: str | None,  # of this process; None: it has none
 ) -> None:
-    "`UserError` in every process if one of them has a problem."
+    "`SharedError` in every process if one of them has a problem."
     problems = [p for p in values_of_all(problem) if p]
     if problems:
-        raise UserError(problems[0])
+        raise SharedError(problems[0])

@@ -13,7 +13,7 @@ import torch
 from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 
-from ..data.processes import mean_over_processes, this_process
+from ..data.processes import mean_over_processes, of_each_process, this_process
 
 # %% ../../nbs/06c_batch_norm.ipynb #bn007
 def batch_statistics(
@@ -22,8 +22,9 @@ def batch_statistics(
     "Mean and variance of each channel over the whole batch; gradients reach all processes."
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     variance, own = torch.var_mean(x, (0, 2, 3), correction=0)
-    mean = mean_over_processes(own)
-    return mean, mean_over_processes(variance + (own - mean) ** 2)
+    means, variances = of_each_process(torch.stack([own, variance])).unbind(1)
+    mean = means.mean(0)
+    return mean, (variances + (means - mean) ** 2).mean(0)
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
-from ..data.processes import this_process
+from ..data.processes import SharedError, this_process
 
 # %% ../../nbs/24b_interruptions.ipynb #in08
 _SIGNALS = ("SIGINT", "SIGTERM", "SIGUSR1")  # Windows has only the first two
@@ -105,7 +105,7 @@ def why_stopped(
 def in_all_processes(
     work: Callable[[], Any],  # what it returns can be pickled
 ) -> list:  # what it returned, process by process
-    "Do something in every process, and wait for all; `UserError` everywhere if it fails in one."
+    "Do something in every process, and wait for all; `SharedError` if it fails in one."
     outcome = None
     error = None
     try:
@@ -116,10 +116,8 @@ def in_all_processes(
     if this_process().count > 1:
         outcomes *= this_process().count
         distributed.all_gather_object(outcomes, outcomes[0])
-    if error:
-        raise error
     if failed := [words for _, words in outcomes if words]:
-        raise UserError(failed[0])
+        raise SharedError(failed[0]) from error
     return [result for result, _ in outcomes]
 
 
