@@ -1,4 +1,4 @@
-"""What every test shares: the `--flags` option, notebooks two at a time, the closing count.
+"""What tests share: two processes of one thread each, the `--flags` option, the closing count.
 
 `python -m pytest` runs everything that is not flagged. `python -m pytest --flags "slow cuda"` also
 runs tests and notebook cells that carry one of these flags. The last line is always
@@ -6,15 +6,20 @@ runs tests and notebook cells that carry one of these flags. The last line is al
 """
 
 import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # with more they would wait for each other
+
 import subprocess
-from collections import deque
-from concurrent.futures import Future
-from contextlib import suppress
-from threading import Thread
+from dataclasses import asdict
 
 import notebooks
 import pytest
-from notebooks import FLAGS
+from notebooks import FLAGS, Run
+
+# what takes longest begins first, notebooks fill up the gaps at the end
+FIRST = "test_browser.py", "test_resume.py", "test_processes.py", "test_docs.py"
+LAST = ("test_notebooks.py",)
 
 
 def pytest_addoption(parser):
@@ -28,18 +33,26 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     for flag in FLAGS:
         config.addinivalue_line("markers", f"{flag}: runs with --flags {flag}")
-    config.runs = {}  # path -> Run, for the closing report
-    config.remarks = []  # further lines of it
-    config.tree = _tree() if os.environ.get("CI") else None
+    is_worker = hasattr(config, "workerinput")
+    config.tree = _tree() if os.environ.get("CI") and not is_worker else None
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    "Leave out what is flagged, unless its flag was asked for"
+    "Leave out what is flagged, unless its flag was asked for; keep a file's tests together"
     flags = config.getoption("--flags").split()
     for item in items:
         for flag in FLAGS:
             if item.get_closest_marker(flag) and flag not in flags:
                 item.add_marker(pytest.mark.skip(reason=f"runs with --flags {flag}"))
+        is_run = "executed" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group(item.name if is_run else item.path.name))
+    items.sort(key=lambda item: _turn(item.path.name))
+
+
+def _turn(name):
+    "Which files begin first"
+    return FIRST.index(name) if name in FIRST else len(FIRST) + (name in LAST)
 
 
 def _tree():
@@ -53,86 +66,49 @@ def _tree():
     ).stdout
 
 
-class NotebookRuns:
-    "Notebooks that run in the background, each in a process of one thread"
-
-    def __init__(self, paths, flags):
-        self.waiting = deque(paths)
-        self.results = {path: Future() for path in paths}
-        self.flags = flags
-        self.begun = False
-
-    def add_worker(self):
-        Thread(target=self._work, daemon=True).start()
-
-    def _work(self):
-        with suppress(IndexError):  # none is waiting any more
-            while True:
-                path = self.waiting.popleft()
-                self.results[path].set_result(notebooks.run(path, self.flags))
-
-
-def pytest_collection_finish(session):
-    "Queue the notebooks: one runs beside other tests, two once it is their turn"
-    config = session.config
-    chosen = [
-        item.callspec.params["executed"]
-        for item in session.items
-        if "executed" in getattr(item, "fixturenames", ())
-    ]
-    config.notebook_runs = NotebookRuns(chosen, config.getoption("--flags").split())
-
-
-# they need both cores: a third busy thread slows them down several times
-ALONE = "test_ablate.py", "test_bad_input.py", "test_browser.py"
-
-
-def pytest_runtest_setup(item):
-    "Begin with the notebooks once the lessons in the browser are over"
-    runs = item.config.notebook_runs
-    if item.path.name not in ALONE and not runs.begun:
-        runs.begun = True
-        runs.add_worker()
-
-
-@pytest.fixture(scope="session")
-def run_notebook(request):
-    "A function that waits for one notebook's run"
-    config = request.config
-    config.notebook_runs.add_worker()
-
-    def wait(path):
-        config.runs[path] = run = config.notebook_runs.results[path].result()
-        return run
-
-    yield wait
-    config.notebook_runs.waiting.clear()
+@pytest.fixture
+def note_run(record_property):
+    "A function that puts a notebook's run into the closing report"
+    return lambda path, run: record_property("run", (path, asdict(run)))
 
 
 @pytest.fixture
-def remark(request):
-    "Add a line to the closing report"
-    return request.config.remarks.append
+def remark(record_property):
+    "A function that adds a line to the closing report"
+    return lambda line: record_property("remark", line)
 
 
-def pytest_terminal_summary(terminalreporter, config):
+def _noted(reporter, kind):
+    "What the tests have recorded of a kind"
+    reports = (r for found in reporter.stats.values() for r in found if hasattr(r, "when"))
+    notes = (note for r in reports if r.when == "call" for note in r.user_properties)
+    return [value for name, value in notes if name == kind]
+
+
+def _runs(reporter):
+    "Path and run of each notebook"
+    return sorted((path, Run(**fields)) for path, fields in _noted(reporter, "run"))
+
+
+def pytest_terminal_summary(terminalreporter):
     write = terminalreporter.write_line
-    if config.runs:
+    if runs := _runs(terminalreporter):
         write("\nnotebook                                          seconds   cells  skipped")
-        for path, run in sorted(config.runs.items()):
+        for path, run in runs:
             late = "  over 60 s" if run.seconds > 60 else ""
             write(f"{path:<50}{run.seconds:7.1f} {run.cells:7d} {run.skipped:8d}{late}")
-        cells = sum(r.cells for r in config.runs.values())
-        write(f"{len(config.runs)} notebooks, {cells} code cells run")
-    for line in config.remarks:
+        cells = sum(run.cells for _, run in runs)
+        write(f"{len(runs)} notebooks, {cells} code cells run")
+    for line in _noted(terminalreporter, "remark"):
         write(line)
 
 
 def pytest_sessionfinish(session):
     "In CI, where nobody else edits, the tests must leave the tree as they found it"
-    if session.config.tree is not None and (now := _tree()) != session.config.tree:
-        session.config.remarks.append(f"FAILED: the tests changed the working tree:\n{now}")
-        session.exitstatus = session.config.changed = 1
+    config = session.config
+    if config.tree is not None and (now := _tree()) != config.tree:
+        print(f"FAILED: the tests changed the working tree:\n{now}")
+        session.exitstatus = config.changed = 1
 
 
 def pytest_unconfigure(config):
@@ -140,6 +116,6 @@ def pytest_unconfigure(config):
     if reporter is None or config.getoption("collectonly"):
         return
     count = {k: len(reporter.stats.get(k, [])) for k in ("passed", "failed", "error", "skipped")}
-    skipped = count["skipped"] + sum(r.skipped for r in getattr(config, "runs", {}).values())
+    skipped = count["skipped"] + sum(run.skipped for _, run in _runs(reporter))
     failed = count["failed"] + count["error"] + getattr(config, "changed", 0)
     print(f"{count['passed']} passed, {failed} failed, {skipped} skipped", flush=True)

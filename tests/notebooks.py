@@ -97,7 +97,7 @@ class Run:
 
 def run(path, flags=()):
     "Run one notebook in a process of its own"
-    # two notebooks run at a time; lessons train for a few steps only
+    # of one thread, beside other tests; lessons train for a few steps only
     env = {**os.environ, "OMP_NUM_THREADS": "1", "HRDA_QUICK": "1", "MPLBACKEND": "agg"}
     start = time.time()
     done = None

@@ -46,9 +46,10 @@ ALL_DRAWN = """() => [...document.querySelectorAll('.hrda-view canvas')]
 
 
 @pytest.mark.parametrize("path", [p for p in notebooks.paths() if "/walkthroughs/" in p])
-def test_walkthrough(path, lab, request):
+def test_walkthrough(path, lab, note_run):
     page, url, _ = lab
-    request.config.runs[path] = run = browser.run_notebook(page, url, path.removeprefix("nbs/"))
+    run = browser.run_notebook(page, url, path.removeprefix("nbs/"))
+    note_run(path, run)
     assert run.ok, run.log
     page.wait_for_function(ALL_DRAWN, timeout=30_000)
     views = page.locator(".hrda-view")

