@@ -16,6 +16,7 @@ from dataclasses import asdict
 import notebooks
 import pytest
 from notebooks import FLAGS, Run
+from xdist.scheduler import LoadScopeScheduling
 
 # what takes longest begins first, notebooks fill up the gaps at the end
 FIRST = "test_browser.py", "test_resume.py", "test_processes.py", "test_docs.py"
@@ -37,22 +38,31 @@ def pytest_configure(config):
     config.tree = _tree() if os.environ.get("CI") and not is_worker else None
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config, items):
-    "Leave out what is flagged, unless its flag was asked for; keep a file's tests together"
+    "Leave out what is flagged, unless its flag was asked for"
     flags = config.getoption("--flags").split()
     for item in items:
         for flag in FLAGS:
             if item.get_closest_marker(flag) and flag not in flags:
                 item.add_marker(pytest.mark.skip(reason=f"runs with --flags {flag}"))
-        is_run = "executed" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group(item.name if is_run else item.path.name))
     items.sort(key=lambda item: _turn(item.path.name))
 
 
 def _turn(name):
     "Which files begin first"
     return FIRST.index(name) if name in FIRST else len(FIRST) + (name in LAST)
+
+
+class Files(LoadScopeScheduling):
+    "Tests of a file stay together, since they share what they need; each notebook stands alone"
+
+    def _split_scope(self, nodeid):
+        file, _, test = nodeid.partition("::")
+        return nodeid if test.startswith("test_runs[") else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    return Files(config, log)
 
 
 def _tree():

@@ -205,7 +205,10 @@ def run(recipe, city, out, **options):
     return train(recipe, **folders, out=out, device="cpu", progress=False, **options)
 
 
-@pytest.mark.parametrize("name", ["narrow_dinov2", "tiny_swin"])
+AS_THEY_ARE = [pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES]
+
+
+@pytest.mark.parametrize("name", ["narrow_dinov2", "tiny_swin", *AS_THEY_ARE])
 def test_ten_steps_of_hrda(name, city, tmp_path):
     tuned = dict(layer_decay=0.8, frozen_stages=1)
     history = run(tiny(encoder=name, **tuned), city, tmp_path / "run")

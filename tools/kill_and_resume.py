@@ -27,10 +27,11 @@ from tqdm import tqdm
 
 from hrda_nb.data.samples import write_samples
 
-SIZES = "--no-pretrained --channels 8 --context-size 64 64 --detail-size 32 32 --batch-size 2"
+SIZES = "--channels 8 --context-size 64 64 --detail-size 32 32 --batch-size 2"
+NETWORK = "--encoder test_efficientnet --no-pretrained"
 STEPS = "--steps 12 --source-steps 6 --warmup 2 --rare-class-min-pixels 10 --device cpu"
 EVERY = "--log-every 2 --save-every 3 --eval-every 4 --picture-every 6"
-FLAGS = f"{SIZES} {STEPS} {EVERY}".split()
+FLAGS = f"{NETWORK} {SIZES} {STEPS} {EVERY}".split()
 
 PLACES = {  # what is happening -> the function that does it
     "step": "torch.optim.AdamW.step",

@@ -130,7 +130,7 @@ def values_of_all(
 def decided_by_first(
     decide: Callable[[], Any],
 ) -> Any:
-    "What `decide` returns in the first process; all raise `SharedError` where it raises `UserError`."
+    "What `decide` returns in the first process; its `UserError` is a `SharedError` in all."
     answer = problem = None
     if this_process().is_first:
         try:

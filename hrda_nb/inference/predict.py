@@ -27,6 +27,7 @@ from ..data import files
 from ..data.geometry import resize
 from ..data.labels import ClassTable, UserError, cityscapes, synthia
 from hrda_nb.data.processes import (
+    SharedError,
     decided_by_first,
     raise_in_all,
     this_process,
@@ -466,10 +467,10 @@ def _check_views(views: Sequence[str]) -> None:
 
 
 def _raise_unreadable(reasons: dict[Path, str], plan: _Plan, out: Path) -> None:
-    "One `UserError` for all pictures of all processes that cannot be read, in their order."
+    "One error for all pictures of all processes that cannot be read, in their order."
     listed = [reasons[name] for name in plan.todo if name in reasons]
     if listed:
-        raise UserError(
+        raise SharedError(
             f"{len(listed)} of {len(plan.found)} pictures left out, the others are in {out}: "
             + "; ".join(listed)
         )
