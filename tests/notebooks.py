@@ -3,11 +3,13 @@
 python tests/notebooks.py nbs/00_labels.ipynb [flags]"""
 
 import ast
+import functools
 import json
+import multiprocessing
 import os
 import re
-import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,31 +99,48 @@ class Run:
 
 def run(path, flags=()):
     "Run one notebook in a process of its own"
-    # of one thread, beside other tests; lessons train for a few steps only
-    env = {**os.environ, "OMP_NUM_THREADS": "1", "HRDA_QUICK": "1", "MPLBACKEND": "agg"}
     start = time.time()
-    done = None
-    try:
-        done = subprocess.run(
-            [sys.executable, __file__, path, *flags],
-            env=env,
-            cwd=ROOT,
-            timeout=TIMEOUT,
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-        )
-        log = done.stdout + done.stderr
-    except subprocess.TimeoutExpired as e:
-        log = f"timed out after {TIMEOUT} s\n{e.stderr or ''}"
-    counts = re.search(r"^cells (\d+) skipped (\d+)$", done.stdout, re.MULTILINE) if done else None
-    if done and not counts:
-        log += f"the process ended early with exit status {done.returncode}"
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "log"
+        process = _context().Process(target=_child, args=(path, tuple(flags), log))
+        process.start()
+        process.join(TIMEOUT)
+        is_late = process.is_alive()
+        process.kill()
+        process.join()
+        said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    counts = re.search(r"^cells (\d+) skipped (\d+)$", said, re.MULTILINE)
+    if is_late:
+        said += f"\ntimed out after {TIMEOUT} s"
+    elif not counts:
+        said += f"\nthe process ended early with exit status {process.exitcode}"
     cells, skipped = map(int, counts.groups()) if counts else (0, 0)
-    ok = bool(done and done.returncode == 0 and counts)
-    return Run(ok, time.time() - start, cells, skipped, log[-6000:])
+    ok = process.exitcode == 0 and bool(counts)
+    return Run(ok, time.time() - start, cells, skipped, said[-6000:])
+
+
+@functools.cache
+def _context():
+    "Where processes can be forked: from one that has imported what takes long to import"
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(["nbdev.test", "hrda_nb.cli", "hrda_nb.training.trainer"])
+    return found
+
+
+def _child(path, flags, log):
+    "A notebook's process: of one thread, beside other tests; lessons train for a few steps only"
+    stream = os.open(log, os.O_WRONLY | os.O_CREAT)
+    os.dup2(stream, 1)
+    os.dup2(stream, 2)
+    multiprocessing.set_start_method(None, force=True)  # loading processes as usual
+    os.environ |= {"OMP_NUM_THREADS": "1", "HRDA_QUICK": "1", "MPLBACKEND": "agg"}
+    os.chdir(ROOT)
+    import torch
+
+    torch.set_num_threads(1)
+    main(path, *flags)
 
 
 def main(path, *flags):

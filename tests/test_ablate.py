@@ -17,6 +17,8 @@ TINY = {
     "encoder": "mit_tiny",
     "pretrained": False,
     "channels": 8,
+    "source_size": [64, 128],
+    "target_size": [64, 128],
     "context_size": [64, 64],
     "detail_size": [32, 32],
     "rare_class_min_pixels": 10,
