@@ -12,8 +12,10 @@ import torch
 from torch import distributed, multiprocessing, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from hrda_nb import cli
 from hrda_nb.data.geometry import resize
 from hrda_nb.data.labels import UserError
+from hrda_nb.data.processes import Process, SharedError
 from hrda_nb.models.batch_norm import synchronise_batch_norm
 from hrda_nb.models.decoders import SegmentationHead, decoders
 from hrda_nb.models.encoders import Encoder, encoder, encoders
@@ -238,3 +240,16 @@ def test_parts_of_a_batch_are_the_batch(quality_of):
         assert_close(step.weighting.state_dict(), whole.weighting.state_dict(), "weighting")
     with pytest.raises(UserError, match="does not divide"):
         learn(3)
+
+
+@pytest.mark.parametrize(("error", "said"), [(UserError, True), (SharedError, False)])
+def test_a_mistake_is_said_by_whoever_meets_it(error, said, monkeypatch, capsys):
+    "and once, where all meet it"
+
+    def read(args):
+        raise error("a folder is missing")
+
+    monkeypatch.setattr(cli, "this_process", lambda: Process(1, 2))
+    monkeypatch.setattr(cli, "read", read)
+    assert cli.main([]) == 2
+    assert ("a folder is missing" in capsys.readouterr().err) == said

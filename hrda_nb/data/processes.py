@@ -82,9 +82,7 @@ def rows_of_all_processes(
     rank, count = this_process()
     if count == 1:
         return x
-    lengths = torch.zeros(count, dtype=torch.long, device=x.device)
-    lengths[rank] = len(x)
-    lengths = sum_over_processes(lengths).tolist()
+    lengths = of_each_process(torch.tensor(len(x), device=x.device)).tolist()
     parts = [x if r == rank else x.new_zeros(n, *x.shape[1:]) for r, n in enumerate(lengths)]
     return sum_over_processes(torch.cat(parts))
 
@@ -93,11 +91,8 @@ def first_row(
     x: Tensor,  # (N,...)
 ) -> int:  # its place in `rows_of_all_processes`
     "How many rows the processes before this one have."
-    rank, count = this_process()
-    if count == 1:
-        return 0
-    lengths = rows_of_all_processes(torch.tensor([len(x)], device=x.device))
-    return int(lengths[:rank].sum())
+    lengths = of_each_process(torch.tensor(len(x), device=x.device))
+    return int(lengths[: this_process().rank].sum())
 
 
 def value_of_first(
