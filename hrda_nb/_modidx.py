@@ -905,6 +905,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                          'hrda_nb.models.encoders._offline_weights': ( 'encoders.html#_offline_weights',
                                                                                        'hrda_nb/models/encoders.py'),
                                          'hrda_nb.models.encoders._on_meta': ('encoders.html#_on_meta', 'hrda_nb/models/encoders.py'),
+                                         'hrda_nb.models.encoders._package_advice': ( 'encoders.html#_package_advice',
+                                                                                      'hrda_nb/models/encoders.py'),
                                          'hrda_nb.models.encoders._packaged_file': ( 'encoders.html#_packaged_file',
                                                                                      'hrda_nb/models/encoders.py'),
                                          'hrda_nb.models.encoders._reductions': ('encoders.html#_reductions', 'hrda_nb/models/encoders.py'),

