@@ -135,10 +135,16 @@ def _child(path, flags, log):
     os.dup2(stream, 1)
     os.dup2(stream, 2)
     multiprocessing.set_start_method(None, force=True)  # loading processes as usual
-    os.environ |= {"OMP_NUM_THREADS": "1", "HRDA_QUICK": "1", "MPLBACKEND": "agg"}
+    os.environ |= {
+        "OMP_NUM_THREADS": "1",
+        "HRDA_QUICK": "1",
+        "MPLBACKEND": "agg",
+    }  # of its children
     os.chdir(ROOT)
+    import matplotlib
     import torch
 
+    matplotlib.use("agg")  # it has been imported before the variable was set
     torch.set_num_threads(1)
     main(path, *flags)
 

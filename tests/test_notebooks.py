@@ -158,7 +158,9 @@ def test_length_of_exported_cells(remark):
     ]
     long = sorted((cell for cell in cells if cell[0] > CELL), reverse=True)
     names = ", ".join(f"{name} {lines}" for lines, name in long[:10]) or "-"
-    remark(f"{len(long)} of {len(cells)} exported cells have more than {CELL} lines: {names}, ...")
+    remark(
+        f"{len(long)} of {len(cells)} exported cells have more than {CELL} lines; longest: {names}"
+    )
 
 
 WRITTEN = ("nbs", "tests", "tools", "benchmarks", "setup.py")  # the library is exported
