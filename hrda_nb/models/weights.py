@@ -848,8 +848,8 @@ class _FusedLogits(nn.Module):
         "Fused logits at the picture's size."
         return self.model(images).upsampled("fused")
 
-
-def _require_onnx() -> None:
+# %% ../../nbs/11_weights.ipynb #rq0nx1
+def require_onnx() -> None:
     "Raise `UserError` where the packages of the extra `onnx` are missing."
     if any(find_spec(n) is None for n in ("onnx", "onnxscript", "onnxruntime")):
         raise UserError(
@@ -905,7 +905,7 @@ def export_onnx(
     tolerance: float = 1e-4,  # largest difference allowed; relative for logits above 1
 ) -> float:  # largest difference found
     "Write `images` (1,3,H,W) in [0,1] -> `logits` (1,K,H,W) as ONNX, compared with PyTorch."
-    _require_onnx()
+    require_onnx()
     path = Path(path)
     try:
         with TemporaryDirectory(dir=path.parent) as folder:
