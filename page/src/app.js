@@ -282,6 +282,7 @@ class App {
       }),
       this.command,
       el("span", {}, this.t("made", { version: this.page.made.version })),
+      this.lang === "en" ? null : el("span", {}, this.t("proof")),
     );
   }
 
