@@ -174,6 +174,7 @@ class App {
     while (this.stages.length < panels.length) this.addStage();
     for (const spare of this.stages.splice(panels.length)) spare.root.remove();
     panels.forEach((panel, i) => this.stages[i].show(panel));
+    byId("main").dataset.panels = String(panels.length);
     byId("words").textContent = words;
     byId("chart").replaceChildren(...(chart ? [chart] : []));
     const items = [...legend].map((k) =>
@@ -282,7 +283,7 @@ class App {
       }),
       this.command,
       el("span", {}, this.t("made", { version: this.page.made.version })),
-      this.lang === "en" ? null : el("span", {}, this.t("proof")),
+      ...(this.lang === "en" ? [] : [el("span", {}, this.t("proof"))]),
     );
   }
 

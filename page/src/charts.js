@@ -15,13 +15,14 @@ export function percent(value) {
  * A table of bars: a row a class, a column a kind.
  * @param {string} caption @param {string[]} columns
  * @param {{name: string, colour: number[], values: number[]}[]} rows values in [0,1]
+ * @param {number} [top] value of a full bar
  */
-export function bars(caption, columns, rows) {
+export function bars(caption, columns, rows, top = 1) {
   const head = el("tr", {}, el("td"), ...columns.map((c) => el("th", { scope: "col" }, c)));
   const lines = rows.map(({ name, colour, values }) => {
     const chip = el("span", { class: "chip", style: `background:${css(colour)}` });
     const cells = values.map((v) => {
-      const wide = Number.isNaN(v) ? 0 : Math.round(1000 * v) / 10;
+      const wide = Number.isNaN(v) ? 0 : Math.round(1000 * Math.min(v / top, 1)) / 10;
       const bar = el("span", { class: "bar", style: `width:${wide}%;background:${css(colour)}` });
       return el("td", {}, el("span", { class: "track" }, bar), el("span", {}, percent(v)));
     });

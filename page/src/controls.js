@@ -97,9 +97,9 @@ export class Controls {
         b.setAttribute("aria-pressed", String(Boolean(one.chosen?.includes(k))));
     }
     if (!made.input) return;
-    const shown = one.key === "t" && value < 0 ? c.page.threshold : value;
+    const shown = one.value ?? value;
     made.input.value = String(shown);
-    const text = one.show?.(value) ?? String(value);
+    const text = one.show?.(shown) ?? String(shown);
     made.output.textContent = text;
     made.input.setAttribute("aria-valuetext", text);
   }

@@ -108,6 +108,7 @@ export class Stage {
     const { image, alt, title = "" } = panel;
     if (this.canvas.width !== image.width) this.canvas.width = image.width;
     if (this.canvas.height !== image.height) this.canvas.height = image.height;
+    this.root.style.setProperty("--aspect", (image.width / image.height).toFixed(3));
     this.canvas.setAttribute("aria-label", alt);
     this.canvas.tabIndex = panel.tool ? 0 : -1;
     this.canvas.setAttribute("role", panel.tool ? "application" : "img");

@@ -17,8 +17,8 @@ export const START = {
   reveal: 0,
   view: "wiper",
   w: 0.5, // the wiper, from left to right
-  y: 0.6, // a pixel, in parts of the picture
-  x: 0.5,
+  y: -1, // a pixel, in parts of the picture; -1: one that is worth a look
+  x: -1,
   a: -1, // attention: as learned
   t: -1, // threshold: as the recipe says
   n: 0, // windows: all

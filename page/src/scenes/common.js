@@ -12,7 +12,7 @@ import { labelled } from "../paint.js";
  *   redraw: () => void}} Context
  * @typedef {{kind: "slider" | "choice" | "switch" | "button" | "classes", key: string,
  *   label: string, main?: boolean, min?: number, max?: number, step?: number,
- *   show?: (value: number) => string, options?: [string | number, string][],
+ *   show?: (value: number) => string, value?: number, options?: [string | number, string][],
  *   press?: () => void, classes?: number[], chosen?: number[]}} Control
  * @typedef {{panels: Panel[], words?: string, chart?: Node, legend?: Iterable<number>}} Drawing
  * @typedef {{id: string, of?: "source", controls: (c: Context) => Control[],
@@ -33,10 +33,44 @@ export function classesIn(...labels) {
   return [...count].sort((a, b) => b[1] - a[1]).map(([k]) => k);
 }
 
-/** The pixel that the state names. @param {Context} c */
-export function pixel({ state, street }) {
+/** The pixel that the state names, or one that the two views do not agree about.
+ * @param {Context} c */
+export function pixel(c) {
+  const { state, street } = c;
   const [height, width] = street.size;
+  if (state.y < 0 || state.x < 0) return kept(c, `doubtful ${street.name}`, () => doubtful(street));
   return [Math.floor(state.y * height), Math.floor(state.x * width)];
+}
+
+const GRID = 12; // pixels between two places that are looked at
+
+/** Where the two views differ and the fused label is right, in the middle of the picture.
+ * @param {Street} street */
+function doubtful({ size: [height, width], best, truth }) {
+  const [context, detail, fused] = [best.labels("context"), best.labels("detail"), best.labels()];
+  const wanted = truth ?? fused;
+  let [found, least] = [[Math.floor(0.6 * height), Math.floor(width / 2)], Infinity];
+  for (let y = GRID; y < height; y += GRID)
+    for (let x = GRID; x < width; x += GRID) {
+      const i = y * width + x;
+      const far = Math.hypot(y / height - 0.5, x / width - 0.5);
+      if (context[i] !== detail[i] && fused[i] === wanted[i] && far < least)
+        [found, least] = [[y, x], far];
+    }
+  return found;
+}
+
+/** Sliders that move the pixel. @param {Context} c @returns {Control[]} */
+export function pixelControls(c) {
+  const { t, street } = c;
+  const parts = pixel(c).map((v, i) => v / street.size[i]);
+  const way = { kind: /** @type {const} */ ("slider"), min: 0, max: 0.999, step: 0.005 };
+  const show = (/** @type {number} */ v) => `${Math.round(100 * v)} %`;
+  const [y, x] = parts.map((value) => ({ ...way, value, show }));
+  return [
+    { ...x, key: "x", label: t("pixel.x"), main: true },
+    { ...y, key: "y", label: t("pixel.y") },
+  ];
 }
 
 /** @param {any} page */

@@ -6,7 +6,7 @@ import {
   IGNORE, believed, blockMask, generator, rareClassProbabilities, resize, similarity,
 } from "../maths.js";
 import { heat, labelled, marked } from "../paint.js";
-import { classesIn, coloured, kept, pixel } from "./common.js";
+import { classesIn, coloured, kept, pixel, pixelControls } from "./common.js";
 
 /** @typedef {import("./common.js").Context} Context */
 /** @typedef {import("./common.js").Scene} Scene */
@@ -22,7 +22,7 @@ export const pseudoLabels = {
   id: "pseudo",
   controls: (c) => [
     { kind: "slider", key: "t", label: c.t("pseudo.slider"), min: 0, max: 1, step: 0.01, main: true,
-      show: () => threshold(c).toFixed(2) },
+      show: (v) => v.toFixed(2), value: threshold(c) },
   ],
   draw(c) {
     const { street, t, state } = c;
@@ -125,7 +125,8 @@ export const rareClasses = {
     const truth = shown.truth ?? shown.best.labels();
     const image = marked(shown.image, (i) => (rarest.has(truth[i]) ? palette[truth[i]] : null));
     const picture = { image, title: t("rare.where"), alt: t("rare.where") };
-    const chart = bars(t("rare.caption"), [t("rare.pixels"), t("rare.drawn")], rows);
+    const most = Math.max(...rows.flatMap(({ values }) => values));
+    const chart = bars(t("rare.caption"), [t("rare.pixels"), t("rare.drawn")], rows, most);
     return { panels: [picture], chart, words: t("rare.words", { name: rows[0].name, p: percent(rows[0].values[1]) }) };
   },
 };
@@ -140,10 +141,7 @@ function vectors(c) {
 export const contrast = {
   id: "contrast",
   fits: (page) => page.pictures.some((/** @type {any} */ p) => p.features),
-  controls: ({ t }) => [
-    { kind: "slider", key: "x", label: t("pixel.x"), min: 0, max: 0.999, step: 0.005, main: true, show: percent },
-    { kind: "slider", key: "y", label: t("pixel.y"), min: 0, max: 0.999, step: 0.005, show: percent },
-  ],
+  controls: pixelControls,
   hear: (_, y, x) => ({ y, x }),
   async draw(c) {
     const { street, state, t, names } = c;

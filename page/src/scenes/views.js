@@ -5,7 +5,7 @@ import {
   attentionMap, averageWindows, fuse, labels, logitsAt, overridden, resize, softmax, windowBoxes,
 } from "../maths.js";
 import { coarse, cutOut, heat, labelled, marked } from "../paint.js";
-import { boxAround, classesIn, coloured, isHrda, kept, pixel } from "./common.js";
+import { boxAround, classesIn, coloured, isHrda, kept, pixel, pixelControls } from "./common.js";
 
 /** @typedef {import("./common.js").Context} Context */
 /** @typedef {import("./common.js").Scene} Scene */
@@ -35,18 +35,21 @@ export const crops = {
     const whole = { image: street.image, frames, tool: /** @type {const} */ ("box"),
       alt: t("crops.alt") };
     const seen = kept(c, `coarse ${street.name}`, () => coarse(street.image));
-    const panels = [
-      whole,
-      { image: cutOut(seen, context), title: t("crops.small"), alt: t("crops.small") },
-      { image: cutOut(street.image, detail), title: t("crops.sharp"), alt: t("crops.sharp") },
-    ];
-    if (!state.reveal) return { panels, legend: [] };
+    if (!state.reveal) {
+      const panels = [
+        whole,
+        { image: cutOut(seen, context), title: t("crops.small"), alt: t("crops.small") },
+        { image: cutOut(street.image, detail), title: t("crops.sharp"), alt: t("crops.sharp") },
+      ];
+      return { panels, legend: [] };
+    }
     const said = street.best;
     const [large, fine] = [coloured(c, said.labels("context")), coloured(c, said.labels("detail"))];
-    panels.push(
+    const panels = [
+      whole,
       { image: cutOut(large, context), title: t("crops.said"), alt: t("crops.said") },
       { image: cutOut(fine, detail), title: t("crops.saidDetail"), alt: t("crops.saidDetail") },
-    );
+    ];
     return { panels, legend: classesIn(said.labels("context")) };
   },
 };
@@ -80,8 +83,8 @@ export const windows = {
   id: "windows",
   fits: (page) => isHrda(page) && Boolean(page.windows),
   controls: (c) => [
-    { kind: "slider", key: "n", label: c.t("windows.count"), min: 0, max: boxesOf(c).length,
-      step: 1, main: true, show: (v) => (v ? String(v) : c.t("windows.all")) },
+    { kind: "slider", key: "n", label: c.t("windows.count"), min: 1, max: boxesOf(c).length,
+      step: 1, main: true, show: String, value: c.state.n || boxesOf(c).length },
     { kind: "switch", key: "overlap", label: c.t("windows.overlap") },
   ],
   async draw(c) {
@@ -181,10 +184,7 @@ export const attention = {
 /** @type {Scene} */
 export const onePixel = {
   id: "pixel",
-  controls: ({ t }) => [
-    { kind: "slider", key: "x", label: t("pixel.x"), min: 0, max: 0.999, step: 0.005, main: true, show: percent },
-    { kind: "slider", key: "y", label: t("pixel.y"), min: 0, max: 0.999, step: 0.005, show: percent },
-  ],
+  controls: pixelControls,
   hear: (_, y, x) => ({ y, x }),
   draw(c) {
     const { street, state, t, names, palette, page } = c;
