@@ -118,8 +118,9 @@ class App {
     const targets = page.pictures.filter((/** @type {any} */ p) => p.domain === "target");
     const first = targets[0] ?? page.pictures[0];
     const sources = streets.of("source");
+    const chosen = state.picture || first.name;
     const [street, source] = await Promise.all([
-      streets.open(state.picture || first.name),
+      streets.open(this.scene.street?.(page, chosen) ?? chosen),
       sources.length ? streets.open(state.source || sources[0].name) : null,
     ]);
     const palette = page.classes.map((/** @type {any} */ k) => (state.safe ? k.safe : k.colour));
@@ -193,7 +194,7 @@ class App {
   }
 
   /** Title, sentence, question. @param {Context} c */
-  frameScene({ state }) {
+  frameScene({ state, street }) {
     const { scene, scenes = all } = this;
     const number = scenes.indexOf(scene) + 1;
     byId("heading").textContent = `${number} ${this.t(`${scene.id}.title`)}`;
@@ -206,7 +207,7 @@ class App {
       if (i === number - 1) button.setAttribute("aria-current", "step");
       else button.removeAttribute("aria-current");
     }
-    this.pictures();
+    this.pictures(street.name);
   }
 
   /** Everything that depends on the language alone. */
@@ -248,8 +249,8 @@ class App {
     );
   }
 
-  /** The choice of pictures: those of the scene's domain and one's own. */
-  pictures() {
+  /** The choice of pictures, one's own last. @param {string} shown */
+  pictures(shown) {
     const entries = /** @type {Streets} */ (this.streets).entries;
     const { state } = this;
     const count = { source: 0, target: 0, own: 0 };
@@ -259,8 +260,7 @@ class App {
       return el("option", { value: name }, text);
     });
     this.choice.replaceChildren(...options);
-    const first = entries.find((e) => e.domain === "target") ?? entries[0];
-    this.choice.value = state.picture || first.name;
+    this.choice.value = shown;
     this.safe.setAttribute("aria-pressed", String(Boolean(state.safe)));
   }
 
@@ -376,7 +376,8 @@ class App {
     const unique = used.has(name) ? `${name}'` : name;
     for (const key of this.memory.keys()) if (key.includes(unique)) this.memory.delete(key);
     streets.add(unique, picture, said);
-    const scene = both || this.scene.id !== "gap" ? this.state.scene : "attention";
+    const fixed = this.scene.street || ["rare", "training"].includes(this.scene.id);
+    const scene = fixed || (this.scene.id === "gap" && !both) ? "attention" : this.state.scene;
     this.set({ picture: unique, scene, k: "" });
   }
 

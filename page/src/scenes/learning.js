@@ -28,8 +28,8 @@ export const pseudoLabels = {
     const { street, t, state } = c;
     const [sure, found] = [street.best.confidence(), street.best.labels()];
     const least = threshold(c);
-    const kept = labelled(found, c.palette, street.image, 0.7, (i) => sure.data[i] >= least);
-    const panels = [{ image: kept, title: t("pseudo.kept"), alt: t("pseudo.kept") }];
+    const believable = labelled(found, c.palette, street.image, 0.7, (i) => sure.data[i] >= least);
+    const panels = [{ image: believable, title: t("pseudo.kept"), alt: t("pseudo.kept") }];
     const { quality, keptRight, restRight } = believed(sure, found, street.truth, least);
     const values = { quality: percent(quality), right: percent(keptRight), rest: percent(restRight) };
     const { truth } = street;
@@ -39,7 +39,7 @@ export const pseudoLabels = {
         return found[i] === truth[i] ? RIGHT : WRONG;
       });
       panels.push({ image: judged, title: t("pseudo.judged"), alt: t("pseudo.judged") });
-    } else panels.push({ image: heat(sure), title: t("pseudo.sure"), alt: t("pseudo.sure") });
+    } else panels.push({ image: kept(c, `sure ${street.name}`, () => heat(sure)), title: t("pseudo.sure"), alt: t("pseudo.sure") });
     const words = t(state.reveal && truth ? "pseudo.truth" : "pseudo.words", values);
     return { panels, words, legend: classesIn(found) };
   },
@@ -140,6 +140,10 @@ function vectors(c) {
 /** @type {Scene} */
 export const contrast = {
   id: "contrast",
+  street: (page, chosen) => {
+    const known = page.pictures.filter((/** @type {any} */ p) => p.features);
+    return (known.find((/** @type {any} */ p) => p.name === chosen) ?? known[0]).name;
+  },
   fits: (page) => page.pictures.some((/** @type {any} */ p) => p.features),
   controls: pixelControls,
   hear: (_, y, x) => ({ y, x }),
@@ -147,7 +151,6 @@ export const contrast = {
     const { street, state, t, names } = c;
     const found = await vectors(c);
     const at = pixel(c);
-    if (!found) return { panels: [{ image: street.image, alt: street.name }], words: t("contrast.none") };
     const cell = Math.floor((at[0] * found.height) / street.size[0]) * found.width +
       Math.floor((at[1] * found.width) / street.size[1]);
     const alike = resize(similarity(found, cell), street.size[0], street.size[1]);

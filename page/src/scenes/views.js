@@ -81,6 +81,7 @@ function boxesOf({ street, page, state }) {
 /** @type {Scene} */
 export const windows = {
   id: "windows",
+  street: (page) => page.windows.picture,
   fits: (page) => isHrda(page) && Boolean(page.windows),
   controls: (c) => [
     { kind: "slider", key: "n", label: c.t("windows.count"), min: 1, max: boxesOf(c).length,
