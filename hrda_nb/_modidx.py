@@ -166,6 +166,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                              'hrda_nb.cli.Lab.__call__': ('cli.html#lab.__call__', 'hrda_nb/cli.py'),
                              'hrda_nb.cli.MakeReport': ('cli.html#makereport', 'hrda_nb/cli.py'),
                              'hrda_nb.cli.MakeReport.__call__': ('cli.html#makereport.__call__', 'hrda_nb/cli.py'),
+                             'hrda_nb.cli.Page': ('cli.html#page', 'hrda_nb/cli.py'),
+                             'hrda_nb.cli.Page.__call__': ('cli.html#page.__call__', 'hrda_nb/cli.py'),
                              'hrda_nb.cli.Plan': ('cli.html#plan', 'hrda_nb/cli.py'),
                              'hrda_nb.cli.Plan.__call__': ('cli.html#plan.__call__', 'hrda_nb/cli.py'),
                              'hrda_nb.cli.Predict': ('cli.html#predict', 'hrda_nb/cli.py'),
