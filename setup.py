@@ -16,6 +16,13 @@ def read(name):
     return (root / name).read_text(encoding="utf-8")
 
 
+folders = {  # what rides in the wheel: the bundled pictures, the tables of hrda ablate
+    "hrda_nb.data_samples": "data_samples",
+    "hrda_nb.tables": "benchmarks/tables",
+}
+if (root / "page/dist").is_dir():  # the site of hrda page, where npm has built it
+    folders["hrda_nb.page_site"] = "page/dist"
+
 setup(
     name=config["lib_name"],
     version=re.search(r'^__version__ = "(.+)"', read("hrda_nb/__init__.py"), re.MULTILINE)[1],
@@ -42,15 +49,8 @@ setup(
         "console_scripts": config["console_scripts"].split(),
         "nbdev": ["hrda_nb=hrda_nb._modidx:d"],
     },
-    packages=[
-        *find_packages(include=["hrda_nb", "hrda_nb.*"]),
-        "hrda_nb.data_samples",
-        "hrda_nb.tables",
-    ],
-    package_dir={  # what rides in the wheel: the bundled pictures, the tables of hrda ablate
-        "hrda_nb.data_samples": "data_samples",
-        "hrda_nb.tables": "benchmarks/tables",
-    },
+    packages=[*find_packages(include=["hrda_nb", "hrda_nb.*"]), *folders],
+    package_dir=folders,
     include_package_data=True,
     zip_safe=False,
 )

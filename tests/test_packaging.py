@@ -29,6 +29,7 @@ BROUGHT = {
     "PIL": "pillow",
     "traitlets": "anywidget",
 }  # import name -> the requirement that brings it, where they differ
+SITE = "app.js", "texts/en.json"  # what npm would build, in small
 
 
 def settings():
@@ -51,11 +52,14 @@ def git_files():
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory):
-    "A folder with an sdist of the tree, and the wheel built from it"
+    "A folder with an sdist of the tree with a built page, and the wheel built from it"
     tree, out = tmp_path_factory.mktemp("tree"), tmp_path_factory.mktemp("dist")
     for f in git_files():
         (tree / f).parent.mkdir(parents=True, exist_ok=True)
         (tree / f).write_bytes((ROOT / f).read_bytes())
+    for f in [*(f"dist/{f}" for f in SITE), "node_modules/esbuild/package.json"]:
+        (tree / "page" / f).parent.mkdir(parents=True, exist_ok=True)
+        (tree / "page" / f).write_text("{}", encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "build", "--outdir", out, tree],
         capture_output=True,
@@ -78,7 +82,7 @@ def installed(wheel):
     )
 
 
-def test_wheel_carries_the_library_the_samples_and_the_tables(wheel):
+def test_wheel_carries_the_library_the_samples_the_tables_and_the_page(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
     modules = {f for f in git_files() if f.startswith("hrda_nb/")}
     samples = {f"hrda_nb/{f}" for f in git_files() if f.startswith("data_samples/")}
@@ -87,8 +91,9 @@ def test_wheel_carries_the_library_the_samples_and_the_tables(wheel):
         for f in git_files()
         if f.startswith("benchmarks/tables/")
     }
+    site = {f"hrda_nb/page_site/{f}" for f in SITE}
     assert modules and samples and tables
-    assert modules | samples | tables == {n for n in names if not n.startswith("hrda_nb-")}
+    assert modules | samples | tables | site == {n for n in names if not n.startswith("hrda_nb-")}
     assert {f"hrda_nb/{f}" for f in CHECKPOINTS} <= samples
 
 
@@ -101,8 +106,11 @@ def test_sdist_can_build(dist):
         "pyproject.toml",
         "README.md",
         "LICENSE",
+        "page/build.mjs",
+        "page/src/maths.js",
         *CHECKPOINTS,
     } <= names
+    assert not {n for n in names if "node_modules" in n}
 
 
 def test_every_dynamic_entry_is_set(installed):
