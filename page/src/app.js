@@ -126,7 +126,13 @@ class App {
     const palette = page.classes.map((/** @type {any} */ k) => (state.safe ? k.safe : k.colour));
     const names = page.classes.map((/** @type {any} */ k) => k.name);
     return {
-      state, page, street, source, palette, names, memory,
+      state,
+      page,
+      street,
+      source,
+      palette,
+      names,
+      memory,
       t: (name, values) => this.t(name, values),
       ask: (picture) => this.ask(picture),
       set: (patch) => this.set(patch),
@@ -146,7 +152,9 @@ class App {
     try {
       await this.drawOnce();
     } catch (error) {
-      this.status(this.t("failed", { reason: String(/** @type {any} */ (error).message ?? error) }));
+      this.status(
+        this.t("failed", { reason: String(/** @type {any} */ (error).message ?? error) }),
+      );
       console.warn(error);
     }
     if (asked) this.times.push(performance.now() - asked);
@@ -179,7 +187,12 @@ class App {
     byId("words").textContent = words;
     byId("chart").replaceChildren(...(chart ? [chart] : []));
     const items = [...legend].map((k) =>
-      el("li", {}, el("span", { class: "chip", style: `background:${css(c.palette[k])}` }), c.names[k]),
+      el(
+        "li",
+        {},
+        el("span", { class: "chip", style: `background:${css(c.palette[k])}` }),
+        c.names[k],
+      ),
     );
     byId("legend").replaceChildren(...items);
   }
@@ -217,7 +230,12 @@ class App {
     byId("controls").setAttribute("aria-label", this.t("controls"));
     byId("scenes").replaceChildren(
       ...scenes.map((s, i) =>
-        el("button", { type: "button", onclick: () => this.go(s.id) }, `${i + 1} ${this.t(`${s.id}.title`)}`)),
+        el(
+          "button",
+          { type: "button", onclick: () => this.go(s.id) },
+          `${i + 1} ${this.t(`${s.id}.title`)}`,
+        ),
+      ),
     );
     this.tools();
     this.footer();
@@ -228,10 +246,17 @@ class App {
     const button = (/** @type {string} */ text, /** @type {() => void} */ press, pressed = null) =>
       el("button", { type: "button", onclick: press, "aria-pressed": pressed }, text);
     this.choice = el("select", { id: "picture", onchange: () => this.choose(this.choice.value) });
-    const speak = el("select", { "aria-label": this.t("language"), onchange: async () => {
-      await this.speak(speak.value);
-      this.set({ lang: speak.value });
-    } }, ...Object.entries(LANGUAGES).map(([value, name]) => el("option", { value }, name)));
+    const speak = el(
+      "select",
+      {
+        "aria-label": this.t("language"),
+        onchange: async () => {
+          await this.speak(speak.value);
+          this.set({ lang: speak.value });
+        },
+      },
+      ...Object.entries(LANGUAGES).map(([value, name]) => el("option", { value }, name)),
+    );
     speak.value = this.lang;
     this.safe = button(this.t("safe"), () => this.set({ safe: 1 - this.state.safe }));
     byId("tools").replaceChildren(
@@ -291,8 +316,14 @@ class App {
     const keys = ["n", "b", "r", "p", ".", "Esc"];
     byId("help").replaceChildren(
       el("h2", { id: "help-title" }, this.t("keys")),
-      el("dl", {}, ...keys.flatMap((k) => [
-        el("dt", {}, el("kbd", {}, k)), el("dd", {}, this.t(`key.${k === "." ? "blank" : k}`))])),
+      el(
+        "dl",
+        {},
+        ...keys.flatMap((k) => [
+          el("dt", {}, el("kbd", {}, k)),
+          el("dd", {}, this.t(`key.${k === "." ? "blank" : k}`)),
+        ]),
+      ),
       el("p", {}, this.t("key.canvas")),
       el("button", { type: "button", onclick: () => byId("help").close() }, this.t("close")),
     );
@@ -361,7 +392,8 @@ class App {
   async ask(picture) {
     this.status(this.t("own.computing"));
     return this.said("a", picture, (part) =>
-      this.status(this.t("computed", { part: Math.round(100 * part) })));
+      this.status(this.t("computed", { part: Math.round(100 * part) })),
+    );
   }
 
   /** @param {string} name @param {ImageData} picture @param {boolean} both
@@ -404,7 +436,9 @@ class App {
     };
     if (presenting)
       Object.assign(keys, {
-        PageDown: keys.n, PageUp: keys.b, Escape: () => this.present(false),
+        PageDown: keys.n,
+        PageUp: keys.b,
+        Escape: () => this.present(false),
       });
     const act = keys[event.key];
     if (!act) return;
@@ -418,8 +452,9 @@ const app = new App();
 app.begin().then(
   () => (document.body.dataset.ready = "1"),
   (error) => {
-    byId("status").textContent = location.protocol === "file:"
-      ? "A page from a file cannot read its pictures: serve the folder, python -m http.server"
-      : String(error.message ?? error);
+    byId("status").textContent =
+      location.protocol === "file:"
+        ? "A page from a file cannot read its pictures: serve the folder, python -m http.server"
+        : String(error.message ?? error);
   },
 );

@@ -17,8 +17,14 @@ export class Controls {
 
   /** @param {Control[]} wanted @param {Context} c */
   show(wanted, c) {
-    const parts = wanted.map(({ kind, key, label, max, options, classes }) =>
-      [kind, key, label, max, options, classes]);
+    const parts = wanted.map(({ kind, key, label, max, options, classes }) => [
+      kind,
+      key,
+      label,
+      max,
+      options,
+      classes,
+    ]);
     const signature = JSON.stringify([c.state.scene, parts, c.palette]);
     if (signature !== this.signature) this.build(wanted, c);
     this.signature = signature;
@@ -35,22 +41,33 @@ export class Controls {
   make(one, c) {
     const minor = one.main ? "" : "minor";
     if (one.kind === "button") {
-      const made = el("button", { type: "button", class: minor, onclick: () => this.made.get(one.key).press() }, one.label);
+      const made = el(
+        "button",
+        { type: "button", class: minor, onclick: () => this.made.get(one.key).press() },
+        one.label,
+      );
       this.made.set(one.key, { press: one.press });
       return made;
     }
     if (one.kind === "classes") return this.classes(one, c);
     if (one.kind === "slider") return this.slider(one, minor);
     if (one.kind === "switch") {
-      const box = el("input", { type: "checkbox", onchange: () => this.set({ [one.key]: Number(box.checked) }) });
+      const box = el("input", {
+        type: "checkbox",
+        onchange: () => this.set({ [one.key]: Number(box.checked) }),
+      });
       this.made.set(one.key, { box });
       return el("label", { class: minor }, box, one.label);
     }
     const options = (one.options ?? []).map(([value, label]) => el("option", { value }, label));
     const number = typeof one.options?.[0][0] === "number";
-    const select = el("select", {
-      onchange: () => this.set({ [one.key]: number ? Number(select.value) : select.value }),
-    }, ...options);
+    const select = el(
+      "select",
+      {
+        onchange: () => this.set({ [one.key]: number ? Number(select.value) : select.value }),
+      },
+      ...options,
+    );
     this.made.set(one.key, { select });
     return el("label", { class: minor }, one.label, select);
   }
@@ -58,8 +75,14 @@ export class Controls {
   /** @param {Control} one @param {string} minor */
   slider(one, minor) {
     const { min, max, step, key } = one;
-    const input = el("input", { type: "range", min, max, step, "data-key": key,
-      oninput: (/** @type {Event} */ e) => this.set({ [key]: Number(input.value) }, e) });
+    const input = el("input", {
+      type: "range",
+      min,
+      max,
+      step,
+      "data-key": key,
+      oninput: (/** @type {Event} */ e) => this.set({ [key]: Number(input.value) }, e),
+    });
     const output = el("output");
     this.made.set(key, { input, output });
     return el("label", { class: minor }, one.label, input, output);

@@ -51,9 +51,7 @@ export class Said {
 
   /** Probability of each pixel's class. @returns {Maps} */
   confidence() {
-    return this.keep("confidence", () =>
-      confidence(resize(this.fused, this.height, this.width)),
-    );
+    return this.keep("confidence", () => confidence(resize(this.fused, this.height, this.width)));
   }
 }
 

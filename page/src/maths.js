@@ -227,8 +227,14 @@ export function logitsAt(maps, [y, x], [height, width]) {
   const row = between(y, maps.height, height);
   const column = between(x, maps.width, width);
   const out = new Float32Array(c);
-  for (const [r, v] of [[row.low, 1 - row.weight], [row.high, row.weight]])
-    for (const [q, u] of [[column.low, 1 - column.weight], [column.high, column.weight]])
+  for (const [r, v] of [
+    [row.low, 1 - row.weight],
+    [row.high, row.weight],
+  ])
+    for (const [q, u] of [
+      [column.low, 1 - column.weight],
+      [column.high, column.weight],
+    ])
       for (let k = 0; k < c; k++) out[k] += v * u * maps.data[(r * maps.width + q) * c + k];
   return out;
 }

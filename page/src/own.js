@@ -45,10 +45,18 @@ export class Own {
 
   build() {
     const { t, page } = this.host;
-    this.file = el("input", { type: "file", accept: "image/*", id: "own-file",
-      onchange: () => this.file.files[0] && this.read(this.file.files[0]) });
+    this.file = el("input", {
+      type: "file",
+      accept: "image/*",
+      id: "own-file",
+      onchange: () => this.file.files[0] && this.read(this.file.files[0]),
+    });
     const sizes = [...new Set([page.longest, 1024, LONGEST])].sort((a, b) => a - b);
-    this.size = el("select", {}, ...sizes.map((s) => el("option", { value: s }, t("pixels", { n: s }))));
+    this.size = el(
+      "select",
+      {},
+      ...sizes.map((s) => el("option", { value: s }, t("pixels", { n: s }))),
+    );
     this.size.value = page.longest;
     const other = page.networks.b;
     this.both = other && el("input", { type: "checkbox" });
@@ -59,14 +67,32 @@ export class Own {
       el("h2", { id: "own-title" }, t("own.title")),
       el("p", {}, t("own.private")),
       el("p", { class: "drop" }, el("label", { for: "own-file" }, t("own.drop")), " ", this.file),
-      el("div", { class: "row" },
+      el(
+        "div",
+        { class: "row" },
         el("button", { type: "button", onclick: () => this.camera() }, t("own.camera")),
         el("label", {}, t("own.size"), " ", this.size),
-        other ? el("label", {}, this.both, " ", t("own.both", {
-          name: other.name, size: (other.bytes / 1e6).toFixed(0) })) : null),
-      this.place, this.bar, this.said,
-      el("div", { class: "row" },
-        el("button", { type: "button", onclick: () => this.dialog.close() }, t("close"))),
+        other
+          ? el(
+              "label",
+              {},
+              this.both,
+              " ",
+              t("own.both", {
+                name: other.name,
+                size: (other.bytes / 1e6).toFixed(0),
+              }),
+            )
+          : null,
+      ),
+      this.place,
+      this.bar,
+      this.said,
+      el(
+        "div",
+        { class: "row" },
+        el("button", { type: "button", onclick: () => this.dialog.close() }, t("close")),
+      ),
     );
   }
 
@@ -148,7 +174,10 @@ export class Own {
       this.release();
       await this.read(Object.assign(/** @type {Blob} */ (blob), { name: t("own.camera") }));
     };
-    this.place.replaceChildren(video, el("button", { type: "button", onclick: shoot }, t("own.shoot")));
+    this.place.replaceChildren(
+      video,
+      el("button", { type: "button", onclick: shoot }, t("own.shoot")),
+    );
   }
 
   release() {

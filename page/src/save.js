@@ -21,7 +21,9 @@ function together(canvases, most = Infinity) {
   const out = document.createElement("canvas");
   out.width = Math.round(width * factor);
   out.height = Math.round(height * factor);
-  const to = /** @type {CanvasRenderingContext2D} */ (out.getContext("2d", { willReadFrequently: true }));
+  const to = /** @type {CanvasRenderingContext2D} */ (
+    out.getContext("2d", { willReadFrequently: true })
+  );
   to.fillStyle = "#fff";
   to.fillRect(0, 0, out.width, out.height);
   let left = 0;

@@ -63,10 +63,7 @@ export class Stage {
   nearest(y, x) {
     const { frames = [], image } = /** @type {Panel} */ (this.panel);
     const far = (/** @type {Frame} */ f) =>
-      Math.hypot(
-        f.y + f.height / 2 - y * image.height,
-        f.x + f.width / 2 - x * image.width,
-      );
+      Math.hypot(f.y + f.height / 2 - y * image.height, f.x + f.width / 2 - x * image.width);
     return [...frames].sort((a, b) => far(a) - far(b))[0]?.key ?? "";
   }
 
@@ -150,7 +147,10 @@ export class Stage {
 
   /** @param {CanvasRenderingContext2D} to @param {Frame} frame */
   frame(to, { y, x, height, width, label, colour }) {
-    for (const [line, style] of /** @type {[number, string][]} */ ([[5, "#000"], [3, colour]])) {
+    for (const [line, style] of /** @type {[number, string][]} */ ([
+      [5, "#000"],
+      [3, colour],
+    ])) {
       to.lineWidth = line;
       to.strokeStyle = style;
       to.strokeRect(x + 1.5, y + 1.5, width - 3, height - 3);
@@ -160,7 +160,10 @@ export class Stage {
 
   /** @param {CanvasRenderingContext2D} to @param {number[]} pixel */
   mark(to, [y, x]) {
-    for (const [line, style] of /** @type {[number, string][]} */ ([[5, "#000"], [2.5, "#fff"]])) {
+    for (const [line, style] of /** @type {[number, string][]} */ ([
+      [5, "#000"],
+      [2.5, "#fff"],
+    ])) {
       to.lineWidth = line;
       to.strokeStyle = style;
       to.beginPath();

@@ -45,7 +45,10 @@ export function serve(ort, engine, provider) {
     try {
       self.postMessage({ id: data.id, result: await answer(data) });
     } catch (error) {
-      self.postMessage({ id: data.id, error: String(/** @type {any} */ (error)?.message ?? error) });
+      self.postMessage({
+        id: data.id,
+        error: String(/** @type {any} */ (error)?.message ?? error),
+      });
     }
   };
 }

@@ -13,7 +13,9 @@ const maps = ({ data, shape }) => m.channelsLast(data, shape);
 
 function close(found, wanted, tolerance = 2e-5) {
   assert.equal(found.length, wanted.length);
-  found.forEach((v, i) => assert.ok(Math.abs(v - wanted[i]) <= tolerance, `${i}: ${v}, ${wanted[i]}`));
+  found.forEach((v, i) =>
+    assert.ok(Math.abs(v - wanted[i]) <= tolerance, `${i}: ${v}, ${wanted[i]}`),
+  );
 }
 
 const same = (a, b) => a.reduce((sum, v, i) => sum + (v === b[i]), 0) / a.length;
@@ -63,7 +65,10 @@ test("what is painted overrides one cell", () => {
 test("windows and their mean are the library's", () => {
   const { size, window, stride, cell, boxes, mean, maps: all } = values.windows;
   const found = m.windowBoxes(size, window, stride);
-  assert.deepEqual(found.map(({ y, x }) => [y, x]), boxes);
+  assert.deepEqual(
+    found.map(({ y, x }) => [y, x]),
+    boxes,
+  );
   close(m.averageWindows(all.map(maps), found, cell, size).mean.data, maps(mean).data);
 });
 
@@ -75,7 +80,10 @@ test("IoU by hand and as the library scores it", () => {
   assert.ok(Number.isNaN(found[2]) && Number.isNaN(found[3]));
   const { iou, ...pair } = values.scores;
   const scored = m.classIou(Uint8Array.from(pair.label), Uint8Array.from(pair.truth), 4);
-  assert.deepEqual(scored.map((v) => (Number.isNaN(v) ? null : +v.toFixed(5))), iou);
+  assert.deepEqual(
+    scored.map((v) => (Number.isNaN(v) ? null : +v.toFixed(5))),
+    iou,
+  );
 });
 
 test("rare classes are drawn as the library draws them", () => {
@@ -87,13 +95,25 @@ test("logits at a pixel are those of the enlarged map", () => {
   const fused = maps(values.fusion.fused);
   const [height, width] = values.fusion.size;
   const large = m.resize(fused, height, width);
-  for (const [y, x] of [[0, 0], [15, 30], [31, 47]])
-    close(m.logitsAt(fused, [y, x], [height, width]), large.data.slice((y * width + x) * 5, (y * width + x + 1) * 5));
+  for (const [y, x] of [
+    [0, 0],
+    [15, 30],
+    [31, 47],
+  ])
+    close(
+      m.logitsAt(fused, [y, x], [height, width]),
+      large.data.slice((y * width + x) * 5, (y * width + x + 1) * 5),
+    );
 });
 
 test("a threshold of four pixels by hand", () => {
   const sure = { data: Float32Array.from([0.9, 0.8, 0.3, 0.2]), height: 2, width: 2, channels: 1 };
-  const found = m.believed(sure, Uint8Array.from([0, 1, 1, 0]), Uint8Array.from([0, 0, 1, 255]), 0.5);
+  const found = m.believed(
+    sure,
+    Uint8Array.from([0, 1, 1, 0]),
+    Uint8Array.from([0, 0, 1, 255]),
+    0.5,
+  );
   assert.deepEqual(found, { quality: 0.5, keptRight: 0.5, restRight: 1 });
 });
 
@@ -107,7 +127,12 @@ test("a mask hides whole blocks, about as many as asked, and the same again", ()
 });
 
 test("similarity is 1 to itself and the cosine to others", () => {
-  const vectors = { data: Float32Array.from([1, 0, 0, 2, -1, 0]), height: 1, width: 3, channels: 2 };
+  const vectors = {
+    data: Float32Array.from([1, 0, 0, 2, -1, 0]),
+    height: 1,
+    width: 3,
+    channels: 2,
+  };
   assert.deepEqual([...m.similarity(vectors, 0).data], [1, 0, -1]);
 });
 
@@ -137,7 +162,13 @@ test("HRDA is put together from views: a network that sees brightness", async ()
     const logits = { data: new Float32Array(2 * h * w).fill(bright), dims: [1, 2, h, w] };
     return { logits, attention: { data: new Float32Array(h * w).fill(0.5), dims: [1, 1, h, w] } };
   };
-  const network = { isHrda: true, detailSize: [32, 32], detailStride: [16, 16], stride: 4, mean: [0, 0, 0] };
+  const network = {
+    isHrda: true,
+    detailSize: [32, 32],
+    detailStride: [16, 16],
+    stride: 4,
+    mean: [0, 0, 0],
+  };
   const picture = { data: new Uint8ClampedArray(60 * 90 * 4).fill(255), height: 60, width: 90 };
   const steps = [];
   const found = await segment(run, network, picture, (done, of) => steps.push([done, of]));

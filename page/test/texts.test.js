@@ -5,7 +5,10 @@ import { test } from "node:test";
 
 const folder = new URL("../texts/", import.meta.url);
 const texts = Object.fromEntries(
-  readdirSync(folder).map((f) => [f.slice(0, 2), JSON.parse(readFileSync(new URL(f, folder), "utf8"))]),
+  readdirSync(folder).map((f) => [
+    f.slice(0, 2),
+    JSON.parse(readFileSync(new URL(f, folder), "utf8")),
+  ]),
 );
 
 const flat = (words, start = "") =>
@@ -27,8 +30,14 @@ for (const [language, words] of Object.entries(texts))
   });
 
 test("every text that is asked for exists, and none is left over", () => {
-  const sources = ["app.js", "own.js", ...readdirSync(new URL("../src/scenes/", import.meta.url)).map((f) => `scenes/${f}`)];
-  const code = sources.map((f) => readFileSync(new URL(`../src/${f}`, import.meta.url), "utf8")).join("\n");
+  const sources = [
+    "app.js",
+    "own.js",
+    ...readdirSync(new URL("../src/scenes/", import.meta.url)).map((f) => `scenes/${f}`),
+  ];
+  const code = sources
+    .map((f) => readFileSync(new URL(`../src/${f}`, import.meta.url), "utf8"))
+    .join("\n");
   const html = readFileSync(new URL("../index.html", import.meta.url), "utf8");
   const asked = [...code.matchAll(/\bt\("([\w.]+)"/g)].map((x) => x[1]);
   const literals = new Set([...code.matchAll(/"([\w.]+)"/g)].map((x) => x[1]));
@@ -36,5 +45,8 @@ test("every text that is asked for exists, and none is left over", () => {
   for (const name of [...asked, ...named]) assert.ok(name in english, name);
   const generated = /^(street|key)\.|\.(title|sentence|question|answer)$|^(fused|context|detail)$/;
   for (const name of Object.keys(english))
-    assert.ok(literals.has(name) || named.includes(name) || generated.test(name), `${name} is not used`);
+    assert.ok(
+      literals.has(name) || named.includes(name) || generated.test(name),
+      `${name} is not used`,
+    );
 });

@@ -87,7 +87,10 @@ export function kept(c, key, make) {
  * @param {number[]} size (height, width) @param {number} grid pixels */
 export function boxAround({ street }, y, x, size, grid = 8) {
   const [h, w] = size.map((side, i) => Math.min(side, street.size[i]));
-  const start = (/** @type {number} */ part, /** @type {number} */ all, /** @type {number} */ side) =>
-    Math.round(Math.min(Math.max(part * all - side / 2, 0), all - side) / grid) * grid;
+  const start = (
+    /** @type {number} */ part,
+    /** @type {number} */ all,
+    /** @type {number} */ side,
+  ) => Math.round(Math.min(Math.max(part * all - side / 2, 0), all - side) / grid) * grid;
   return { y: start(y, street.size[0], h), x: start(x, street.size[1], w), height: h, width: w };
 }

@@ -42,15 +42,32 @@ export const gap = {
   id: "gap",
   fits: (page) => Boolean(page.networks.b),
   controls: ({ t }) => [
-    { kind: "slider", key: "w", label: t("gap.wiper"), min: 0, max: 1, step: 0.01, main: true,
-      show: (v) => percent(v) },
-    { kind: "choice", key: "view", label: t("show"), options: [
-      ["wiper", t("gap.one")], ["pair", t("gap.two")], ["difference", t("gap.difference")]] },
+    {
+      kind: "slider",
+      key: "w",
+      label: t("gap.wiper"),
+      min: 0,
+      max: 1,
+      step: 0.01,
+      main: true,
+      show: (v) => percent(v),
+    },
+    {
+      kind: "choice",
+      key: "view",
+      label: t("show"),
+      options: [
+        ["wiper", t("gap.one")],
+        ["pair", t("gap.two")],
+        ["difference", t("gap.difference")],
+      ],
+    },
   ],
   hear: (_, __, x) => ({ w: x }),
   draw(c) {
     const { street, state, t, page } = c;
-    if (!street.said.b) return { panels: [{ image: street.image, alt: street.name }], words: t("gap.alone") };
+    if (!street.said.b)
+      return { panels: [{ image: street.image, alt: street.name }], words: t("gap.alone") };
     const [before, after] = [street.said.b.labels(), street.said.a.labels()];
     const [left, right] = [page.networks.b.name, page.networks.a.name];
     const legend = classesIn(before, after);
@@ -62,8 +79,10 @@ export const gap = {
     };
     const images = [coloured(c, before), coloured(c, after)];
     if (state.view === "difference") return { panels: [difference], legend: [], chart };
-    const truth = state.reveal && street.truth
-      ? [{ image: coloured(c, street.truth), title: t("truth"), alt: t("truth") }] : [];
+    const truth =
+      state.reveal && street.truth
+        ? [{ image: coloured(c, street.truth), title: t("truth"), alt: t("truth") }]
+        : [];
     if (state.view === "pair") {
       const titles = [left, right];
       const panels = images.map((image, i) => ({ image, title: titles[i], alt: titles[i] }));

@@ -3,7 +3,13 @@ import { bars, curves, percent } from "../charts.js";
 import { openPack } from "../data.js";
 import { image as readImage } from "../files.js";
 import {
-  IGNORE, believed, blockMask, generator, rareClassProbabilities, resize, similarity,
+  IGNORE,
+  believed,
+  blockMask,
+  generator,
+  rareClassProbabilities,
+  resize,
+  similarity,
 } from "../maths.js";
 import { heat, labelled, marked } from "../paint.js";
 import { classesIn, coloured, kept, pixel, pixelControls } from "./common.js";
@@ -21,8 +27,17 @@ const threshold = ({ state, page }) => (state.t < 0 ? page.threshold : state.t);
 export const pseudoLabels = {
   id: "pseudo",
   controls: (c) => [
-    { kind: "slider", key: "t", label: c.t("pseudo.slider"), min: 0, max: 1, step: 0.01, main: true,
-      show: (v) => v.toFixed(2), value: threshold(c) },
+    {
+      kind: "slider",
+      key: "t",
+      label: c.t("pseudo.slider"),
+      min: 0,
+      max: 1,
+      step: 0.01,
+      main: true,
+      show: (v) => v.toFixed(2),
+      value: threshold(c),
+    },
   ],
   draw(c) {
     const { street, t, state } = c;
@@ -31,7 +46,11 @@ export const pseudoLabels = {
     const believable = labelled(found, c.palette, street.image, 0.7, (i) => sure.data[i] >= least);
     const panels = [{ image: believable, title: t("pseudo.kept"), alt: t("pseudo.kept") }];
     const { quality, keptRight, restRight } = believed(sure, found, street.truth, least);
-    const values = { quality: percent(quality), right: percent(keptRight), rest: percent(restRight) };
+    const values = {
+      quality: percent(quality),
+      right: percent(keptRight),
+      rest: percent(restRight),
+    };
     const { truth } = street;
     if (state.reveal && truth) {
       const judged = marked(street.image, (i) => {
@@ -39,7 +58,12 @@ export const pseudoLabels = {
         return found[i] === truth[i] ? RIGHT : WRONG;
       });
       panels.push({ image: judged, title: t("pseudo.judged"), alt: t("pseudo.judged") });
-    } else panels.push({ image: kept(c, `sure ${street.name}`, () => heat(sure)), title: t("pseudo.sure"), alt: t("pseudo.sure") });
+    } else
+      panels.push({
+        image: kept(c, `sure ${street.name}`, () => heat(sure)),
+        title: t("pseudo.sure"),
+        alt: t("pseudo.sure"),
+      });
     const words = t(state.reveal && truth ? "pseudo.truth" : "pseudo.words", values);
     return { panels, words, legend: classesIn(found) };
   },
@@ -78,10 +102,20 @@ export const classMix = {
   id: "mix",
   fits: (page) => page.pictures.some((/** @type {any} */ p) => p.domain === "source"),
   controls: (c) => [
-    { kind: "button", key: "draw", label: c.t("mix.draw"), main: true,
-      press: () => c.set({ k: "", seed: c.state.seed + 1 }) },
-    { kind: "classes", key: "k", label: c.t("mix.classes"), chosen: pasted(c),
-      classes: classesIn(/** @type {Uint8Array} */ (c.source?.truth)) },
+    {
+      kind: "button",
+      key: "draw",
+      label: c.t("mix.draw"),
+      main: true,
+      press: () => c.set({ k: "", seed: c.state.seed + 1 }),
+    },
+    {
+      kind: "classes",
+      key: "k",
+      label: c.t("mix.classes"),
+      chosen: pasted(c),
+      classes: classesIn(/** @type {Uint8Array} */ (c.source?.truth)),
+    },
   ],
   draw(c) {
     const { street, t, state } = c;
@@ -109,8 +143,16 @@ export const rareClasses = {
   id: "rare",
   fits: (page) => Boolean(page.counts),
   controls: ({ t }) => [
-    { kind: "slider", key: "temp", label: t("rare.slider"), min: 0.005, max: 0.3, step: 0.005,
-      main: true, show: (v) => v.toFixed(3) },
+    {
+      kind: "slider",
+      key: "temp",
+      label: t("rare.slider"),
+      min: 0.005,
+      max: 0.3,
+      step: 0.005,
+      main: true,
+      show: (v) => v.toFixed(3),
+    },
   ],
   draw(c) {
     const { page, state, t, names, palette, source, street } = c;
@@ -127,14 +169,22 @@ export const rareClasses = {
     const picture = { image, title: t("rare.where"), alt: t("rare.where") };
     const most = Math.max(...rows.flatMap(({ values }) => values));
     const chart = bars(t("rare.caption"), [t("rare.pixels"), t("rare.drawn")], rows, most);
-    return { panels: [picture], chart, words: t("rare.words", { name: rows[0].name, p: percent(rows[0].values[1]) }) };
+    return {
+      panels: [picture],
+      chart,
+      words: t("rare.words", { name: rows[0].name, p: percent(rows[0].values[1]) }),
+    };
   },
 };
 
 /** @param {Context} c @returns {Promise<any>} */
 function vectors(c) {
   const { features } = c.street.entry;
-  return kept(c, `vectors ${c.street.name}`, async () => features && (await openPack(features)).vectors);
+  return kept(
+    c,
+    `vectors ${c.street.name}`,
+    async () => features && (await openPack(features)).vectors,
+  );
 }
 
 /** @type {Scene} */
@@ -151,7 +201,8 @@ export const contrast = {
     const { street, state, t, names } = c;
     const found = await vectors(c);
     const at = pixel(c);
-    const cell = Math.floor((at[0] * found.height) / street.size[0]) * found.width +
+    const cell =
+      Math.floor((at[0] * found.height) / street.size[0]) * found.width +
       Math.floor((at[1] * found.width) / street.size[1]);
     const alike = resize(similarity(found, cell), street.size[0], street.size[1]);
     const shown = { ...alike, data: alike.data.map((v) => Math.max(v, 0)) };
@@ -159,15 +210,28 @@ export const contrast = {
     const own = label[at[0] * street.size[1] + at[1]];
     const tool = /** @type {const} */ ("point");
     const panels = [
-      { image: street.image, mark: at, tool, title: names[own] ?? t("ignored"), alt: t("contrast.alt") },
+      {
+        image: street.image,
+        mark: at,
+        tool,
+        title: names[own] ?? t("ignored"),
+        alt: t("contrast.alt"),
+      },
       { image: heat(shown), mark: at, tool, title: t("contrast.map"), alt: t("contrast.map") },
     ];
     if (!state.reveal) return { panels };
     const judged = marked(street.image, (i) => {
-      if (label[i] === IGNORE || alike.data[i] < 0.5) return label[i] === own ? [204, 121, 167] : null;
+      if (label[i] === IGNORE || alike.data[i] < 0.5)
+        return label[i] === own ? [204, 121, 167] : null;
       return label[i] === own ? RIGHT : WRONG;
     });
-    panels.push({ image: judged, mark: at, tool, title: t("contrast.judged"), alt: t("contrast.judged") });
+    panels.push({
+      image: judged,
+      mark: at,
+      tool,
+      title: t("contrast.judged"),
+      alt: t("contrast.judged"),
+    });
     return { panels };
   },
 };
@@ -187,11 +251,31 @@ function hidden({ street, page }, visible) {
 export const masking = {
   id: "mask",
   controls: (c) => [
-    { kind: "slider", key: "ratio", label: c.t("mask.ratio"), min: 0, max: 0.95, step: 0.05, main: true,
-      show: percent },
-    { kind: "choice", key: "block", label: c.t("mask.block"),
-      options: [16, 32, 64, 128].map((b) => [b === c.page.mask.block ? 0 : b, c.t("pixels", { n: b })]) },
-    { kind: "button", key: "again", label: c.t("mask.again"), press: () => c.set({ seed: c.state.seed + 1 }) },
+    {
+      kind: "slider",
+      key: "ratio",
+      label: c.t("mask.ratio"),
+      min: 0,
+      max: 0.95,
+      step: 0.05,
+      main: true,
+      show: percent,
+    },
+    {
+      kind: "choice",
+      key: "block",
+      label: c.t("mask.block"),
+      options: [16, 32, 64, 128].map((b) => [
+        b === c.page.mask.block ? 0 : b,
+        c.t("pixels", { n: b }),
+      ]),
+    },
+    {
+      kind: "button",
+      key: "again",
+      label: c.t("mask.again"),
+      press: () => c.set({ seed: c.state.seed + 1 }),
+    },
   ],
   async draw(c) {
     const { street, state, t, page } = c;
@@ -201,10 +285,16 @@ export const masking = {
     const panels = [{ image, title: t("mask.seen"), alt: t("mask.seen") }];
     const teacher = street.best.labels();
     if (!state.reveal) {
-      panels.push({ image: coloured(c, teacher), title: t("mask.teacher"), alt: t("mask.teacher") });
+      panels.push({
+        image: coloured(c, teacher),
+        title: t("mask.teacher"),
+        alt: t("mask.teacher"),
+      });
       return { panels, legend: classesIn(teacher) };
     }
-    const said = await kept(c, `mask ${street.name} ${block} ${state.ratio} ${state.seed}`, () => c.ask(image));
+    const said = await kept(c, `mask ${street.name} ${block} ${state.ratio} ${state.seed}`, () =>
+      c.ask(image),
+    );
     const answer = said.labels();
     const same = [0, 0];
     const count = [0, 0];
@@ -212,8 +302,15 @@ export const masking = {
       count[visible[i]]++;
       if (k === teacher[i]) same[visible[i]]++;
     });
-    panels.push({ image: labelled(answer, c.palette, image, 0.7), title: t("mask.answered"), alt: t("mask.answered") });
-    const words = t("mask.words", { hidden: percent(same[0] / count[0]), shown: percent(same[1] / count[1]) });
+    panels.push({
+      image: labelled(answer, c.palette, image, 0.7),
+      title: t("mask.answered"),
+      alt: t("mask.answered"),
+    });
+    const words = t("mask.words", {
+      hidden: percent(same[0] / count[0]),
+      shown: percent(same[1] / count[1]),
+    });
     return { panels, words, legend: classesIn(answer) };
   },
 };
@@ -223,9 +320,16 @@ export const training = {
   id: "training",
   fits: (page) => Boolean(page.training),
   controls: ({ page, t }) => [
-    { kind: "slider", key: "step", label: t("training.slider"), min: 0,
-      max: page.training.steps.length - 1, step: 1, main: true,
-      show: (v) => String(page.training.steps[v]) },
+    {
+      kind: "slider",
+      key: "step",
+      label: t("training.slider"),
+      min: 0,
+      max: page.training.steps.length - 1,
+      step: 1,
+      main: true,
+      show: (v) => String(page.training.steps[v]),
+    },
   ],
   async draw(c) {
     const { page, state, t } = c;
@@ -235,15 +339,20 @@ export const training = {
     const image = await kept(c, file, () => readImage(file));
     const title = t("training.step", { step: steps[at] });
     const { step, ...losses } = history;
-    const lines = Object.entries(losses).map(([name, values]) => ({ name, values: /** @type {number[]} */ (values) }));
+    const lines = Object.entries(losses).map(([name, values]) => ({
+      name,
+      values: /** @type {number[]} */ (values),
+    }));
     const chart = document.createElement("div");
     chart.append(curves(t("training.losses"), step, lines, steps[at]));
     if (scores && state.reveal) {
       const { step: when, ...views } = scores;
-      const score = Object.entries(views).map(([name, values]) => ({ name: `mIoU ${name}`, values: /** @type {number[]} */ (values) }));
+      const score = Object.entries(views).map(([name, values]) => ({
+        name: `mIoU ${name}`,
+        values: /** @type {number[]} */ (values),
+      }));
       chart.append(curves(t("training.scores"), when, score, steps[at]));
     }
     return { panels: [{ image, title, alt: title }], chart };
   },
 };
-

@@ -2,7 +2,15 @@
 import { bars, percent } from "../charts.js";
 import { openPack } from "../data.js";
 import {
-  attentionMap, averageWindows, fuse, labels, logitsAt, overridden, resize, softmax, windowBoxes,
+  attentionMap,
+  averageWindows,
+  fuse,
+  labels,
+  logitsAt,
+  overridden,
+  resize,
+  softmax,
+  windowBoxes,
 } from "../maths.js";
 import { coarse, cutOut, heat, labelled, marked } from "../paint.js";
 import { boxAround, classesIn, coloured, isHrda, kept, pixel, pixelControls } from "./common.js";
@@ -18,22 +26,39 @@ export const crops = {
   id: "crops",
   fits: isHrda,
   controls: ({ t }) => [
-    { kind: "slider", key: "dx", label: t("crops.x"), min: 0, max: 1, step: 0.02, main: true,
-      show: percent },
+    {
+      kind: "slider",
+      key: "dx",
+      label: t("crops.x"),
+      min: 0,
+      max: 1,
+      step: 0.02,
+      main: true,
+      show: percent,
+    },
     { kind: "slider", key: "dy", label: t("crops.y"), min: 0, max: 1, step: 0.02, show: percent },
   ],
   hear: (_, y, x, { key }) => (key === "c" ? { cy: y, cx: x } : { dy: y, dx: x }),
   draw(c) {
     const { state, street, page, t } = c;
     const small = page.networks.a.detailSize;
-    const context = boxAround(c, state.cy, state.cx, small.map((/** @type {number} */ s) => 2 * s));
+    const context = boxAround(
+      c,
+      state.cy,
+      state.cx,
+      small.map((/** @type {number} */ s) => 2 * s),
+    );
     const detail = boxAround(c, state.dy, state.dx, small);
     const frames = [
       { ...context, label: t("context"), colour: CONTEXT, key: "c" },
       { ...detail, label: t("detail"), colour: DETAIL, key: "d" },
     ];
-    const whole = { image: street.image, frames, tool: /** @type {const} */ ("box"),
-      alt: t("crops.alt") };
+    const whole = {
+      image: street.image,
+      frames,
+      tool: /** @type {const} */ ("box"),
+      alt: t("crops.alt"),
+    };
     const seen = kept(c, `coarse ${street.name}`, () => coarse(street.image));
     if (!state.reveal) {
       const panels = [
@@ -84,8 +109,17 @@ export const windows = {
   street: (page) => page.windows.picture,
   fits: (page) => isHrda(page) && Boolean(page.windows),
   controls: (c) => [
-    { kind: "slider", key: "n", label: c.t("windows.count"), min: 1, max: boxesOf(c).length,
-      step: 1, main: true, show: String, value: c.state.n || boxesOf(c).length },
+    {
+      kind: "slider",
+      key: "n",
+      label: c.t("windows.count"),
+      min: 1,
+      max: boxesOf(c).length,
+      step: 1,
+      main: true,
+      show: String,
+      value: c.state.n || boxesOf(c).length,
+    },
     { kind: "switch", key: "overlap", label: c.t("windows.overlap") },
   ],
   async draw(c) {
@@ -95,7 +129,10 @@ export const windows = {
     const boxes = boxesOf(c);
     const laid = boxes.slice(0, state.n || boxes.length);
     const { mean, count } = averageWindows(
-      laid.map(({ i }) => maps[i]), laid.map(({ box }) => box), stride, street.size,
+      laid.map(({ i }) => maps[i]),
+      laid.map(({ box }) => box),
+      stride,
+      street.size,
     );
     const [height, width] = street.size;
     const found = labels(mean, height, width);
@@ -117,7 +154,10 @@ async function seams(c, maps) {
   const [both, apart] = [1, 0].map((overlap) => {
     const boxes = boxesOf({ ...c, state: { ...c.state, overlap } });
     const found = averageWindows(
-      boxes.map(({ i }) => maps[i]), boxes.map(({ box }) => box), page.networks.a.stride, street.size,
+      boxes.map(({ i }) => maps[i]),
+      boxes.map(({ box }) => box),
+      page.networks.a.stride,
+      street.size,
     );
     return labels(found.mean, street.size[0], street.size[1]);
   });
@@ -136,14 +176,35 @@ export const attention = {
   id: "attention",
   fits: isHrda,
   controls: (c) => [
-    { kind: "slider", key: "a", label: c.t("attention.slider"), min: -0.05, max: 1, step: 0.05,
-      main: true, show: (v) => (v < 0 ? c.t("attention.learned") : v.toFixed(2)) },
-    { kind: "choice", key: "view", label: c.t("attention.brush"), options: [
-      ["wiper", c.t("attention.none")], ["context", c.t("context")], ["detail", c.t("detail")]] },
-    { kind: "button", key: "clean", label: c.t("attention.clean"), press: () => {
-      painting(c).fill(NaN);
-      c.redraw();
-    } },
+    {
+      kind: "slider",
+      key: "a",
+      label: c.t("attention.slider"),
+      min: -0.05,
+      max: 1,
+      step: 0.05,
+      main: true,
+      show: (v) => (v < 0 ? c.t("attention.learned") : v.toFixed(2)),
+    },
+    {
+      kind: "choice",
+      key: "view",
+      label: c.t("attention.brush"),
+      options: [
+        ["wiper", c.t("attention.none")],
+        ["context", c.t("context")],
+        ["detail", c.t("detail")],
+      ],
+    },
+    {
+      kind: "button",
+      key: "clean",
+      label: c.t("attention.clean"),
+      press: () => {
+        painting(c).fill(NaN);
+        c.redraw();
+      },
+    },
   ],
   hear(c, y, x) {
     if (c.state.view !== "context" && c.state.view !== "detail") return {};
@@ -161,22 +222,32 @@ export const attention = {
   draw(c) {
     const { street, state, t } = c;
     const views = street.best.views;
-    if (!views) return { panels: [{ image: street.image, alt: street.name }], words: t("attention.plain") };
+    if (!views)
+      return { panels: [{ image: street.image, alt: street.name }], words: t("attention.plain") };
     const paint = painting(c);
     const touched = paint.some((v) => !Number.isNaN(v));
     const value = state.a < 0 ? null : state.a;
     const trust = overridden(views.attention, value, touched ? paint : null);
-    const fused = trust === views.attention ? street.best.fused : fuse(views.context, views.detail, trust);
+    const fused =
+      trust === views.attention ? street.best.fused : fuse(views.context, views.detail, trust);
     const [height, width] = street.size;
     const found = labels(fused, height, width);
-    const tool = state.view === "wiper" ? /** @type {const} */ ("") : /** @type {const} */ ("paint");
-    const panels = [{ image: coloured(c, found), tool, title: t("fused"), alt: t("attention.alt") }];
+    const tool =
+      state.view === "wiper" ? /** @type {const} */ ("") : /** @type {const} */ ("paint");
+    const panels = [
+      { image: coloured(c, found), tool, title: t("fused"), alt: t("attention.alt") },
+    ];
     if (state.reveal) {
       const map = heat(resize(attentionMap(trust, fused), height, width));
       panels.push({ image: map, tool: "", title: t("attention.map"), alt: t("attention.map") });
     } else {
       for (const view of /** @type {const} */ (["context", "detail"]))
-        panels.push({ image: coloured(c, street.best.labels(view)), tool: "", title: t(view), alt: t(view) });
+        panels.push({
+          image: coloured(c, street.best.labels(view)),
+          tool: "",
+          title: t(view),
+          alt: t(view),
+        });
     }
     return { panels, legend: classesIn(found) };
   },
@@ -207,10 +278,15 @@ export const onePixel = {
     const here = label[at[0] * street.size[1] + at[1]];
     const real = street.truth?.[at[0] * street.size[1] + at[1]];
     const words = t(real === undefined ? "pixel.here" : "pixel.both", {
-      label: names[here], truth: names[/** @type {number} */ (real)] ?? t("ignored") });
-    const panel = { image: coloured(c, label, 0.45), mark: at, tool: /** @type {const} */ ("point"),
-      alt: words };
+      label: names[here],
+      truth: names[/** @type {number} */ (real)] ?? t("ignored"),
+    });
+    const panel = {
+      image: coloured(c, label, 0.45),
+      mark: at,
+      tool: /** @type {const} */ ("point"),
+      alt: words,
+    };
     return { panels: [panel], words, chart, legend: classesIn(label) };
   },
 };
-
