@@ -385,7 +385,7 @@ class App {
   /** @param {string} name @param {ImageData} picture @param {(part: number) => void} progress */
   async said(name, picture, progress) {
     const found = await this.networks.segment(this.page.networks[name], picture, progress);
-    return new Said(found, picture.height, picture.width);
+    return new Said(found.maps, picture.height, picture.width, found.filled);
   }
 
   /** What the first network says about a picture that a scene made. @param {ImageData} picture */

@@ -1,6 +1,6 @@
 // The pictures of the page, what the networks say about them, and what follows from that.
 import { image, unpacked } from "./files.js";
-import { channelsLast, confidence, fuse, labels, resize } from "./maths.js";
+import { channelsLast, confidence, corner, fuse, labels, resize } from "./maths.js";
 
 /**
  * @typedef {import("./maths.js").Maps} Maps
@@ -27,10 +27,12 @@ async function open(pack) {
 
 /** What one network says about one picture. */
 export class Said {
-  /** @param {Record<string, Maps>} maps @param {number} height @param {number} width */
-  constructor(maps, height, width) {
+  /** @param {Record<string, Maps>} maps @param {number} height @param {number} width
+   * @param {number[]} filled the size that the maps belong to: the picture's, filled up */
+  constructor(maps, height, width, filled = [height, width]) {
     this.height = height;
     this.width = width;
+    this.filled = filled;
     this.views = maps.context ? /** @type {Views} */ (/** @type {any} */ (maps)) : null;
     this.fused = maps.fused ?? fuse(maps.context, maps.detail, maps.attention);
     /** @type {Map<string, any>} */
@@ -46,12 +48,29 @@ export class Said {
   /** Class of each pixel. @param {"fused" | "context" | "detail"} view @returns {Uint8Array} */
   labels(view = "fused") {
     const maps = view === "fused" || !this.views ? this.fused : this.views[view];
-    return this.keep(view, () => labels(maps, this.height, this.width));
+    return this.keep(view, () => this.labelled(maps));
+  }
+
+  /** Labels of the picture from logits of its cells. @param {Maps} logits @returns {Uint8Array} */
+  labelled(logits) {
+    const [height, width] = this.filled;
+    return corner(labels(logits, height, width), width, this.height, this.width);
+  }
+
+  /** One number a cell at the picture's size. @param {Maps} map @returns {Maps} */
+  enlarged(map) {
+    const [height, width] = this.filled;
+    const data = corner(resize(map, height, width).data, width, this.height, this.width);
+    return { data, height: this.height, width: this.width, channels: 1 };
   }
 
   /** Probability of each pixel's class. @returns {Maps} */
   confidence() {
-    return this.keep("confidence", () => confidence(resize(this.fused, this.height, this.width)));
+    return this.keep("confidence", () => {
+      const [height, width] = this.filled;
+      const sure = confidence(resize(this.fused, height, width));
+      return this.enlarged(sure);
+    });
   }
 }
 

@@ -180,6 +180,16 @@ export function labels(logits, height, width) {
   return out;
 }
 
+/** The upper left corner of numbers in rows. @template {Uint8Array | Float32Array} T
+ * @param {T} data @param {number} from its width @param {number} height @param {number} width
+ * @returns {T} */
+export function corner(data, from, height, width) {
+  if (from === width && data.length === height * width) return data;
+  const out = /** @type {T} */ (data.slice(0, height * width));
+  for (let y = 0; y < height; y++) out.set(data.subarray(y * from, y * from + width), y * width);
+  return out;
+}
+
 /** Probabilities of one cell. @param {ArrayLike<number>} logits @returns {number[]} */
 export function softmax(logits) {
   const values = Array.from(logits);

@@ -18,37 +18,26 @@ function maps(tensor) {
   return channelsLast(tensor.data, tensor.dims.slice(1));
 }
 
-/** Cells that belong to the picture, without what was filled up. @param {Maps} map
- * @param {number} height @param {number} width in cells @returns {Maps} */
-function cut(map, height, width) {
-  if (map.height === height && map.width === width) return map;
-  const data = new Float32Array(height * width * map.channels);
-  for (let y = 0; y < height; y++) {
-    const at = y * map.width * map.channels;
-    data.set(map.data.subarray(at, at + width * map.channels), y * width * map.channels);
-  }
-  return { ...map, data, height, width };
-}
-
 /**
  * What a network says about a picture.
  * @param {Run} run @param {Network} network
  * @param {{data: Uint8ClampedArray, height: number, width: number}} picture RGBA
  * @param {(done: number, of: number) => void} progress
- * @returns {Promise<{fused: Maps} | {context: Maps, attention: Maps, detail: Maps}>}
+ * @returns {Promise<{maps: Record<string, Maps>, filled: number[]}>} and the size that they
+ * belong to: the picture's, filled up
  */
 export async function segment(run, network, picture, progress) {
   const { data, height, width } = picture;
-  const { stride } = network;
-  const [h, w] = [height, width].map((side) => Math.ceil(side / (2 * stride)) * 2);
+  const multiple = network.isHrda ? 2 * MULTIPLE : MULTIPLE;
+  const image = planes(data, height, width, multiple, network.mean);
+  const filled = [image.height, image.width];
   if (!network.isHrda) {
     progress(0, 1);
-    const { logits } = await run(planes(data, height, width, MULTIPLE, network.mean));
+    const { logits } = await run(image);
     progress(1, 1);
-    return { fused: cut(maps(logits), h, w) };
+    return { maps: { fused: maps(logits) }, filled };
   }
-  const image = planes(data, height, width, 2 * MULTIPLE, network.mean);
-  const boxes = windowBoxes([image.height, image.width], network.detailSize, network.detailStride);
+  const boxes = windowBoxes(filled, network.detailSize, network.detailStride);
   const of = boxes.length + 1;
   progress(0, of);
   const { logits, attention } = await run(halved(image));
@@ -59,11 +48,6 @@ export async function segment(run, network, picture, progress) {
     windows.push(maps((await run(cropped(image, box))).logits));
     progress(windows.length + 1, of);
   }
-  const size = [image.height, image.width];
-  const detail = averageWindows(windows, boxes, stride, size).mean;
-  return {
-    context: cut(maps(logits), h / 2, w / 2),
-    attention: cut(maps(attention), h / 2, w / 2),
-    detail: cut(detail, h, w),
-  };
+  const detail = averageWindows(windows, boxes, network.stride, filled).mean;
+  return { maps: { context: maps(logits), attention: maps(attention), detail }, filled };
 }

@@ -174,9 +174,14 @@ test("HRDA is put together from views: a network that sees brightness", async ()
   const found = await segment(run, network, picture, (done, of) => steps.push([done, of]));
   assert.deepEqual(asked[0], [32, 64]);
   assert.equal(asked.length, 1 + 3 * 7);
-  assert.deepEqual([found.context.height, found.context.width], [8, 12]);
-  assert.deepEqual([found.detail.height, found.detail.width], [16, 24]);
+  assert.deepEqual(found.filled, [64, 128]);
+  assert.deepEqual([found.maps.context.height, found.maps.context.width], [8, 16]);
+  assert.deepEqual([found.maps.detail.height, found.maps.detail.width], [16, 32]);
   assert.deepEqual(steps.at(-1), [22, 22]);
+});
+
+test("the corner of a filled picture", () => {
+  assert.deepEqual([...m.corner(Uint8Array.from([1, 2, 3, 4, 5, 6]), 3, 2, 2)], [1, 2, 4, 5]);
 });
 
 test("an address keeps what differs, and nothing else", () => {

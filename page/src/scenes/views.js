@@ -210,7 +210,9 @@ export const attention = {
     if (c.state.view !== "context" && c.state.view !== "detail") return {};
     const { height, width } = /** @type {any} */ (c.street.best.views).attention;
     const paint = painting(c);
-    const [row, column] = [y * height, x * width];
+    const { filled } = c.street.best;
+    const row = (y * height * c.street.size[0]) / filled[0];
+    const column = (x * width * c.street.size[1]) / filled[1];
     const radius = height / 12;
     for (let i = 0; i < paint.length; i++) {
       const far = Math.hypot(Math.floor(i / width) + 0.5 - row, (i % width) + 0.5 - column);
@@ -230,15 +232,14 @@ export const attention = {
     const trust = overridden(views.attention, value, touched ? paint : null);
     const fused =
       trust === views.attention ? street.best.fused : fuse(views.context, views.detail, trust);
-    const [height, width] = street.size;
-    const found = labels(fused, height, width);
+    const found = street.best.labelled(fused);
     const tool =
       state.view === "wiper" ? /** @type {const} */ ("") : /** @type {const} */ ("paint");
     const panels = [
       { image: coloured(c, found), tool, title: t("fused"), alt: t("attention.alt") },
     ];
     if (state.reveal) {
-      const map = heat(resize(attentionMap(trust, fused), height, width));
+      const map = heat(street.best.enlarged(attentionMap(trust, fused)));
       panels.push({ image: map, tool: "", title: t("attention.map"), alt: t("attention.map") });
     } else {
       for (const view of /** @type {const} */ (["context", "detail"]))
@@ -264,11 +265,11 @@ export const onePixel = {
     const said = street.best;
     const views = said.views ? { context: said.views.context, detail: said.views.detail } : {};
     const all = /** @type {[string, any][]} */ (Object.entries({ ...views, fused: said.fused }));
-    const found = all.map(([, maps]) => softmax(logitsAt(maps, at, street.size)));
+    const found = all.map(([, maps]) => softmax(logitsAt(maps, at, said.filled)));
     const columns = all.map(([name]) => t(name));
     if (street.said.b) {
       columns.push(page.networks.b.name);
-      found.push(softmax(logitsAt(street.said.b.fused, at, street.size)));
+      found.push(softmax(logitsAt(street.said.b.fused, at, street.said.b.filled)));
     }
     const likeliest = names
       .map((name, k) => ({ name, colour: palette[k], values: found.map((p) => p[k]) }))
