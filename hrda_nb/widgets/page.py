@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['write_page']
 
-# %% ../../nbs/26p_page.ipynb #04df6840
+# %% ../../nbs/26p_page.ipynb #3791b76e
 import gzip
 import json
 import os
@@ -14,11 +14,9 @@ import shlex
 import shutil
 import subprocess
 import sysconfig
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from hashlib import sha1
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +37,7 @@ from ..data.samples import samples_dir
 from ..inference.predict import as_rgb, evaluating, model_device
 from ..models.graph import write_view_graph
 from ..models.sliding_window import run_windows, window_boxes
-from ..models.weights import sample_model
+from ..models.weights import require_onnx, sample_model
 from ..plots import LOSSES, encode, safe_palette
 from ..training.recipes import Recipe, recipe_from_dict
 from .contrast import look_at
@@ -53,9 +51,9 @@ from hrda_nb.widgets.scenes import (
     shrink,
 )
 
-# %% ../../nbs/26p_page.ipynb #a347026c
+# %% ../../nbs/26p_page.ipynb #56399b3b
 class StoredMap(NamedTuple):
-    "A map in bytes: each number is `low + step * byte` of its class."
+    "A map in bytes: each number is about `low + step * byte` of its class."
 
     data: np.ndarray  # (...,C,h,w) uint8
     low: np.ndarray  # (C,)
@@ -68,15 +66,15 @@ class StoredMap(NamedTuple):
 
     def described(
         self,
-        offset: int = 0,  # of its first byte in the unpacked file
-    ) -> dict:
+        offset: int = 0,  # of the first byte in the unpacked file
+    ) -> dict:  # for page.json
         "What a reader has to know."
         shape = list(self.data.shape)
         return dict(shape=shape, offset=offset, low=self.low.tolist(), step=self.step.tolist())
 
 
 def _short(numbers: np.ndarray) -> np.ndarray:
-    "Six digits are enough, and short to write."
+    "Numbers of six digits, which JSON writes short."
     return np.array([float(f"{x:.6g}") for x in numbers])
 
 
@@ -88,13 +86,13 @@ def stored(
     others = tuple(i for i in range(x.ndim) if i != x.ndim - 3)
     low = _short(x.min(others))
     step = _short(np.ptp(x, others) / 255)
-    step[step == 0] = 1.0  # all numbers are alike: every byte is 0
-    bytes_ = (x - low[:, None, None]) / step[:, None, None]
-    return StoredMap(bytes_.round().clip(0, 255).astype(np.uint8), low, step)
+    step[step == 0] = 1.0  # all numbers are alike, and every byte is 0
+    steps = (x - low[:, None, None]) / step[:, None, None]
+    return StoredMap(steps.round().clip(0, 255).astype(np.uint8), low, step)
 
-# %% ../../nbs/26p_page.ipynb #5ded0ca3
+# %% ../../nbs/26p_page.ipynb #633b2774
 def write_packed(path: Path, content: bytes) -> None:
-    "A file that browsers can unpack."
+    "A file that browsers unpack; the same content gives the same bytes."
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content, mtime=0))
 
@@ -104,34 +102,33 @@ def write_maps(
     file: str,  # below the root
     maps: Mapping[str, Tensor],  # name -> (C,h,w)
 ) -> dict:  # for page.json
-    "Several maps in one packed file, one after the other."
+    "Several maps in one packed file."
     found = {name: stored(x) for name, x in maps.items()}
-    ends = np.cumsum([0, *(x.data.size for x in found.values())]).tolist()
+    begins = np.cumsum([0, *(x.data.size for x in found.values())]).tolist()
     write_packed(root / file, b"".join(x.data.tobytes() for x in found.values()))
-    described = {name: x.described(at) for (name, x), at in zip(found.items(), ends)}
+    described = {name: x.described(at) for (name, x), at in zip(found.items(), begins)}
     return dict(file=file, maps=described)
 
-# %% ../../nbs/26p_page.ipynb #1b6783a4
+# %% ../../nbs/26p_page.ipynb #5613b998
 _HRDA_MAPS = "context", "attention", "detail"
-_CELL = 8  # pixels: of the cells whose vectors the page compares
 
 
 def maps_of(
     model: nn.Module,  # of `build_model`
     image: np.ndarray,  # (H,W,3) uint8
-) -> dict[str, Tensor]:  # (K,h,w): context, attention and detail; without HRDA fused alone
-    "What a network says before its views are fused."
+) -> dict[str, Tensor]:  # (K,h,w) by name: those of HRDA, else fused
+    "What a network says before anything is fused."
     with evaluating(model):
         out = model(image_tensor(image, model_device(model)))
     names = _HRDA_MAPS if model.is_hrda else ("fused",)
     return {name: getattr(out, name)[0] for name in names}
 
-
+# %% ../../nbs/26p_page.ipynb #7f600fc7
 def window_logits(
     model: nn.Module,  # HRDA
     image: np.ndarray,  # (H,W,3) uint8
 ) -> Tensor:  # (N,K,h,w), row by row
-    "Logits of detail windows that overlap by half, each alone."
+    "What each detail window says alone; they overlap by half."
     stride = tuple(side // 2 for side in model.detail_size)
     with evaluating(model):
         x = image_tensor(image, model_device(model))
@@ -139,81 +136,23 @@ def window_logits(
         batch = model.window_batch(*boxes[0].size)
         return torch.cat(run_windows(model.segment, x, boxes, batch))
 
+# %% ../../nbs/26p_page.ipynb #f4c496f5
+_CELL = 8  # pixels
+
 
 def cell_vectors(
     model: nn.Module,  # of `build_model`
     image: np.ndarray,  # (H,W,3) uint8
     num_classes: int,  # K
-) -> Tensor | None:  # (D,H/8,W/8); None: the decoder has none
-    "What the decoder gives to its last convolution, averaged over cells of 8x8 pixels."
+) -> Tensor | None:  # (D,H/8,W/8); None: the decoder has no such convolution
+    "What the decoder gives to its last convolution, averaged over cells."
     found = look_at(model, image, num_classes).vectors.get("decoder")
     if found is None:
         return None
     z = found.z.T.reshape(-1, *found.shape)  # (D,h,w)
     return F.adaptive_avg_pool2d(z, [side // _CELL for side in image.shape[:2]])
 
-# %% ../../nbs/26p_page.ipynb #05772c15
-_SOURCES = "src", "texts", "index.html", "style.css", "build.mjs", "package-lock.json"
-
-
-def _files(place: Path) -> list[Path]:
-    return [f for f in place.rglob("*") if f.is_file()] if place.is_dir() else [place]
-
-
-def _is_built(page: Path) -> bool:
-    "Is page/dist there, and not older than what it is built from?"
-    app = page / "dist" / "app.js"
-    sources = [f for name in _SOURCES for f in _files(page / name) if f.exists()]
-    changed = max((f.stat().st_mtime for f in sources), default=0.0)
-    return app.exists() and app.stat().st_mtime >= changed
-
-
-def _run_npm(page: Path, *args: str) -> None:
-    "npm of this environment, or any other. Raises `UserError` where it is missing or fails."
-    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
-    npm = shutil.which("npm", path=path)
-    if npm is None:
-        raise UserError(
-            "the page is not built and npm is missing: pip install 'hrda_nb[page]' brings it "
-            "(in a clone pip install -e '.[page]'), and so does Node.js 20 or later"
-        )
-    env = os.environ | dict(PATH=path)
-    done = subprocess.run(
-        [npm, *args], cwd=page, env=env, capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        said = [line for line in f"{done.stdout}\n{done.stderr}".splitlines() if line.strip()]
-        reason = said[-1].strip() if said else f"exit code {done.returncode}"
-        raise UserError(f"{page}: npm {' '.join(args)} failed ({reason}); run it there to see why")
-
-
-def build_site(page: Path) -> None:
-    "Build page/dist with npm, once where several processes ask for it."
-    name = sha1(str(page).encode()).hexdigest()[:12]
-    with FileLock(Path(tempfile.gettempdir()) / f"hrda_page_{name}.lock"):
-        if _is_built(page):
-            return
-        print("building the page with npm (once, about a minute)")
-        _run_npm(page, "ci")
-        _run_npm(page, "run", "build")
-
-
-def page_site() -> Path:
-    "The site without pictures and networks: inside the installed package, or built in a clone."
-    package = Path(__file__).parent.parent
-    if (package / "page_site" / "app.js").exists():
-        return package / "page_site"
-    page = package.parent / "page"
-    if not (page / "build.mjs").exists():
-        raise UserError(
-            "the page is not in this installation of hrda_nb: clone the repository, "
-            "and there run pip install -e '.[page]' and hrda page"
-        )
-    if not _is_built(page):
-        build_site(page)
-    return page / "dist"
-
-# %% ../../nbs/26p_page.ipynb #4c506e72
+# %% ../../nbs/26p_page.ipynb #2e4909fa
 _MULTIPLE = 64  # pixels: what the sides of the page's pictures divide by
 Pictures = SegmentationDataset | list[tuple[str, Any]]
 
@@ -231,12 +170,13 @@ def chosen(
 
 
 def cut(scene: Scene) -> Scene:
-    "Without the pixels at the right and lower border that are too many."
+    "Without the pixels that are too many. Raises `UserError` where there are too few."
     height, width = (side // _MULTIPLE * _MULTIPLE for side in scene.size)
     if not height or not width:
         size = f"{scene.size[1]}x{scene.size[0]}"
         raise UserError(
-            f"{scene.name}: {size} pixels are too few for the page; {_MULTIPLE} are needed"
+            f"{scene.name}: {size} pixels are too few, a page needs {_MULTIPLE}x{_MULTIPLE}; "
+            "leave it out or raise max_side"
         )
     truth = None if scene.truth is None else scene.truth[:height, :width]
     return Scene(scene.name, scene.image[:height, :width], truth)
@@ -255,7 +195,17 @@ def read_scene(
     truth = item["label"].numpy() if "label" in item else None
     return cut(Scene(name, *shrink(as_rgb(item["image"]), truth, max_side)))
 
-# %% ../../nbs/26p_page.ipynb #098dd7d9
+# %% ../../nbs/26p_page.ipynb #6a69f9e5
+def write_jpeg(
+    path: Path,
+    image: np.ndarray,  # (H,W,3) uint8
+) -> np.ndarray:  # (H,W,3) uint8
+    "Write a picture, and read it as a browser will."
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(encode(image, quality=90))
+    return as_rgb(path)
+
+
 class PagePicture(NamedTuple):
     "A picture of the page."
 
@@ -265,7 +215,7 @@ class PagePicture(NamedTuple):
 
 
 def _free(name: str, taken: list[str], more: str) -> str:
-    "A name that nobody has yet; capitals do not tell files apart everywhere."
+    "A name that nobody has yet; not every disk tells capitals from small letters."
     while name.lower() in map(str.lower, taken):
         name += more
     return name
@@ -274,7 +224,7 @@ def _free(name: str, taken: list[str], more: str) -> str:
 def named_apart(
     scenes: list[tuple[str, Scene]],  # domain, scene
 ) -> list[PagePicture]:
-    "Pictures with names and files of their own."
+    "Pictures with names of their own, and files that every server can name."
     found = []
     for domain, scene in scenes:
         name = _free(scene.name, [p.scene.name for p in found], "'")
@@ -283,22 +233,24 @@ def named_apart(
         found.append(PagePicture(domain, Scene(name, scene.image, scene.truth), file))
     return found
 
-# %% ../../nbs/26p_page.ipynb #a8c127a6
-def write_jpeg(
-    path: Path,
-    image: np.ndarray,  # (H,W,3) uint8
-) -> np.ndarray:  # (H,W,3) uint8, what a browser reads
-    "Write a picture, and read it as the browser will."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(encode(image, quality=90))
-    return as_rgb(path)
+# %% ../../nbs/26p_page.ipynb #e7fd4c70
+Place = str | os.PathLike
 
-# %% ../../nbs/26p_page.ipynb #08eb758a
+
+def public(path: Place) -> str:
+    "A path as strangers may read it: below the current folder, else the name alone."
+    path = Path(path)
+    if not path.is_absolute():
+        return path.as_posix()
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if here in path.parents else path.name
+
+
 class Network(NamedTuple):
-    "One of the two networks that the page compares."
+    "One of the networks that the page compares."
 
     name: str  # as the page calls it
-    checkpoint: str  # as the command line calls it
+    checkpoint: str  # as the command line called it
     model: nn.Module  # of `build_model`
     meta: dict[str, Any]  # what its checkpoint says
 
@@ -313,82 +265,98 @@ class Network(NamedTuple):
 
     @property
     def recipe(self) -> Recipe:
-        "Of its training, or the published one."
+        "Of its training; where nothing is known of it, the published one."
         known = self.meta.get("recipe") or {}
-        return Recipe() if not known or "imported_from" in known else recipe_from_dict(known)
+        if not known or "imported_from" in known:
+            return Recipe()
+        try:
+            return recipe_from_dict(known)
+        except UserError as e:
+            raise UserError(f"{self.checkpoint}: {e}") from None
 
+    @property
+    def side(self) -> int:
+        "How long pictures were in its training, in pixels."
+        size = (self.meta.get("recipe") or {}).get("target_size")
+        return max(size) if size else _LONGEST
 
-Checkpoint = str | os.PathLike
-
-
-def _public(path: Checkpoint) -> str:
-    "A path as others may read it: below the current folder, or the name alone."
-    path = Path(path)
-    if not path.is_absolute():
-        return path.as_posix()
-    here = Path.cwd()
-    return path.relative_to(here).as_posix() if here in path.parents else path.name
-
-
-def _network_name(path: Path) -> str:
-    "What a checkpoint is called; the result of a training like its folder."
-    return path.absolute().parent.name if path.stem == "last" else path.stem
-
-
-def _sample_network(which: str) -> Network:
+# %% ../../nbs/26p_page.ipynb #f787dba4
+def _of_sample(which: str) -> Network:
+    "A network of the bundled sample."
     model, meta = sample_model(which)
-    checkpoint = f"data_samples/checkpoints/{which}.safetensors"
-    return Network(which.replace("_", " "), checkpoint, open_model(model)[0], meta)
+    file = f"data_samples/checkpoints/{which}.safetensors"
+    return Network(which.replace("_", " "), file, open_model(model)[0], meta)
+
+
+def _of_file(checkpoint: Place) -> Network:
+    "A checkpoint; the result of a training is called like its folder."
+    path = Path(checkpoint).absolute()
+    name = path.parent.name if path.stem == "last" else path.stem
+    return Network(name, str(checkpoint), *open_model(checkpoint))
 
 
 def open_networks(
-    checkpoint: Checkpoint | None,  # None: both networks of the sample
-    other: Checkpoint | None = None,
+    checkpoint: Place | None,  # None: both networks of the sample
+    other: Place | None = None,
 ) -> dict[str, Network]:  # "a", and "b" if there are two
     "The networks to compare. Raises `UserError` where their classes differ."
     if checkpoint is None:
         if other is not None:
-            raise UserError("give the first checkpoint too")
-        return dict(a=_sample_network("adapted"), b=_sample_network("source_only"))
-    found = [
-        Network(_network_name(Path(c)), _public(c), *open_model(c))
-        for c in (checkpoint, other)
-        if c is not None
-    ]
-    if len(found) == 2:
-        a, b = found
-        if a.classes.names != b.classes.names:
-            raise UserError(
-                f"{a.checkpoint} and {b.checkpoint} know different classes; "
-                "compare two networks of one class table"
-            )
-        if a.name == b.name:
-            found = [x._replace(name=x.checkpoint) for x in found]
-    return dict(zip("ab", found))
+            raise UserError("a second checkpoint needs a first one to be compared with")
+        return dict(a=_of_sample("adapted"), b=_of_sample("source_only"))
+    a = _of_file(checkpoint)
+    if other is None:
+        return dict(a=a)
+    b = _of_file(other)
+    if a.classes.names != b.classes.names:
+        raise UserError(
+            f"{a.checkpoint} and {b.checkpoint} have different classes; "
+            "compare networks of one class table"
+        )
+    if a.name == b.name:
+        a, b = (x._replace(name=public(x.checkpoint)) for x in (a, b))
+    return dict(a=a, b=b)
 
-# %% ../../nbs/26p_page.ipynb #9936e6a5
+# %% ../../nbs/26p_page.ipynb #4a6229ee
 def write_network(
     root: Path,  # of the page
     key: str,  # "a" or "b"
     network: Network,
 ) -> dict:  # for page.json
-    "The graph, and what the page has to know about it."
+    "The graph, and how to use it."
     model = network.model
     graph = f"{key}.onnx.gz"
     return dict(
         name=network.name,
+        checkpoint=public(network.checkpoint),
         graph=graph,
         bytes=write_view_graph(model, root / graph),
         isHrda=model.is_hrda,
         detailSize=list(model.detail_size) if model.is_hrda else None,
         detailStride=list(model.detail_stride) if model.is_hrda else None,
         stride=model.decoder.stride,
-        mean=model.encoder.mean.flatten().tolist(),
-        checkpoint=network.checkpoint,
+        mean=_short(model.encoder.mean.flatten().tolist()).tolist(),
     )
 
-# %% ../../nbs/26p_page.ipynb #a76a6ad4
+# %% ../../nbs/26p_page.ipynb #4af77be7
 _TRAINING_WIDTH = 1000  # pixels, of its pictures
+
+
+def _read_table(
+    path: Path,
+    *needed: str,  # columns
+) -> pd.DataFrame:
+    "A CSV file of a training. Raises `UserError`."
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError) as e:
+        reason = error_reason(e)
+        raise UserError(
+            f"{path}: cannot be read ({reason}); give the --out of a training"
+        ) from None
+    if missing := [name for name in needed if name not in table]:
+        raise UserError(f"{path}: has no column {missing[0]}; give the --out of a training")
+    return table
 
 
 def _columns(table: pd.DataFrame) -> dict[str, list]:
@@ -399,66 +367,57 @@ def _columns(table: pd.DataFrame) -> dict[str, list]:
     }
 
 
-def _curves(history: pd.DataFrame) -> dict[str, list]:
+def training_curves(folder: Path) -> dict[str, list]:
     "Losses that some step had, and the quality of the pseudo-labels."
+    history = _read_table(folder / "history.csv", "step")
     names = [n for n in (*LOSSES, "quality") if n in history and history[n].any()]
     return _columns(history[["step", *names]])
 
 
-def _scores(folder: Path) -> dict[str, list]:
-    "mIoU of the fused labels in percent at each evaluation."
-    if not (folder / "metrics.csv").exists():
+def training_scores(folder: Path) -> dict[str, list]:
+    "mIoU of the fused labels in percent at each evaluation; none without validation."
+    file = folder / "metrics.csv"
+    if not file.exists():
         return dict(step=[], fused=[])
-    metrics = pd.read_csv(folder / "metrics.csv")
+    metrics = _read_table(file, "step", "class", "fused")
     return _columns(metrics[metrics["class"] == "mIoU"][["step", "fused"]])
+
+# %% ../../nbs/26p_page.ipynb #d2a2e7f6
+def _narrow(image: np.ndarray) -> np.ndarray:  # (h,w,3) uint8
+    "A picture at most as wide as the page shows it."
+    height, width = image.shape[:2]
+    longest = round(max(height, width) * _TRAINING_WIDTH / width)
+    return shrink(image, None, longest)[0]
 
 
 def write_training(
     root: Path,  # of the page
     folder: Path,  # --out of a training
 ) -> dict:  # for page.json
-    "Curves and pictures of a training. Raises `UserError` where there is none."
-    if not (folder / "history.csv").exists():
-        raise UserError(f"{folder}: holds no history.csv; give the --out of a training")
-    files = {int(p.stem.removeprefix("step_")): p for p in _steps(folder)}
-    (root / "training").mkdir()
-    for step, path in files.items():
-        small = shrink_width(as_rgb(path))
-        (root / f"training/step_{step:06d}.jpg").write_bytes(encode(small, quality=80))
-    return dict(
-        steps=list(files),
-        pictures=[f"training/step_{step:06d}.jpg" for step in files],
-        curves=_curves(pd.read_csv(folder / "history.csv")),
-        scores=_scores(folder),
-    )
-
-
-def _steps(folder: Path) -> list[Path]:
-    "Pictures of the target, in order."
+    "Curves, scores and pictures of the target."
+    about = dict(curves=training_curves(folder), scores=training_scores(folder))
     found = (folder / "pictures").glob("step_*.jpg")
-    return sorted(p for p in found if re.fullmatch(r"step_\d+", p.stem))
+    steps = {int(p.stem[5:]): p for p in sorted(found) if p.stem[5:].isdecimal()}
+    files = [f"training/step_{step:06d}.jpg" for step in steps]
+    for file, picture in zip(files, steps.values()):
+        (root / file).parent.mkdir(exist_ok=True)
+        (root / file).write_bytes(encode(_narrow(as_rgb(picture)), quality=80))
+    return dict(steps=list(steps), pictures=files, **about)
 
-
-def shrink_width(image: np.ndarray) -> np.ndarray:  # (H,W,3) uint8
-    "A picture that is at most so wide as the page shows it."
-    height, width = image.shape[:2]
-    side = round(max(height, width) * _TRAINING_WIDTH / width)
-    return shrink(image, None, side)[0]
-
-# %% ../../nbs/26p_page.ipynb #585593ed
-_TEMPERATURES = 0.01, 0.1  # of rare class sampling
+# %% ../../nbs/26p_page.ipynb #4fd28cad
+_TEMPERATURES = 0.01, 0.1  # T of rare class sampling
 
 
 def describe_classes(classes: ClassTable) -> list[dict]:
-    "Names, usual and safe colours, and what can be counted."
+    "Names, usual and safe colours, and whether they are things."
     rows = zip(classes.names, classes.palette.tolist(), safe_palette(classes).palette.tolist())
     return [dict(name=n, colour=c, safe=s, thing=n in classes.things) for n, c, s in rows]
 
 
 def rcs_of(
-    counts: list[int],  # (K,) pixels
+    counts: list[int],  # (K,) pixels of each class
 ) -> dict[str, list[float]]:  # temperature -> (K,)
-    "P(c) of rare class sampling, 0 for classes that do not occur."
+    "P(c) of rare class sampling; 0 for classes that do not occur."
     found = {}
     for temperature in _TEMPERATURES:
         classes, p = rcs_probabilities(np.array(counts), temperature)
@@ -469,267 +428,358 @@ def rcs_of(
 
 
 def mask_of(recipe: Recipe) -> dict:
-    "MIC's mask: as the recipe says, or as published for crops of this size."
+    "MIC's mask as the recipe says, else as published for crops of this size."
     step = recipe.self_training
     if step.masked_weight:
         return dict(ratio=step.mask_ratio, block=step.mask_block)
     return dict(ratio=0.7, block=64 if min(recipe.context_size) >= 1024 else 32)
 
-# %% ../../nbs/26p_page.ipynb #cb539f86
+# %% ../../nbs/26p_page.ipynb #0cf0f429
+_SOURCES = "src", "texts", "index.html", "style.css", "build.mjs", "package-lock.json"
+
+
+def _files(place: Path) -> list[Path]:
+    return [f for f in place.rglob("*") if f.is_file()] if place.is_dir() else [place]
+
+
+def _is_built(page: Path) -> bool:
+    "Is the built site there, and not older than its source?"
+    app = page / "dist/app.js"
+    sources = [f for name in _SOURCES for f in _files(page / name) if f.exists()]
+    changed = max((f.stat().st_mtime for f in sources), default=0.0)
+    return app.exists() and app.stat().st_mtime >= changed
+
+
+class _Npm(NamedTuple):
+    "npm, and where it finds node."
+
+    file: str
+    path: str  # PATH
+
+
+def _find_npm() -> _Npm:
+    "npm of this environment, else any other. Raises `UserError`."
+    path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
+    npm = shutil.which("npm", path=path)
+    if npm is None:
+        raise UserError(
+            'the page is not built, and npm is missing: pip install "hrda_nb[page]" brings it '
+            "(in a clone pip install -e '.[page]'), or install Node.js 20 or later"
+        )
+    return _Npm(npm, path)
+
+
+def _run_npm(npm: _Npm, page: Path, *args: str) -> None:
+    "Run npm. Raises `UserError` with the first error that it names."
+    options = dict(cwd=page, env=os.environ | dict(PATH=npm.path))
+    done = subprocess.run([npm.file, *args], **options, capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = [line.strip() for line in f"{done.stderr}\n{done.stdout}".splitlines()]
+        errors = [line for line in said if "error" in line.lower()]
+        reason = [*errors, f"exit code {done.returncode}"][0]
+        command = shlex.join(["npm", *args])
+        raise UserError(f"{page}: {command} failed ({reason}); run it there to see all of it")
+
+# %% ../../nbs/26p_page.ipynb #f8a1e3e7
+def build_site(page: Path) -> None:
+    "Build the site, once where several processes ask for it. Raises `UserError`."
+    try:
+        with FileLock(page / ".build.lock"):
+            if _is_built(page):
+                return
+            npm = _find_npm()
+            print("building the page with npm: once, in about a minute")
+            _run_npm(npm, page, "ci")
+            _run_npm(npm, page, "run", "build")
+    except OSError as e:
+        raise UserError(f"{page}: cannot be built ({error_reason(e)})") from e
+
+
+def page_site(
+    package: Path | None = None,  # hrda_nb; None: the one that this module is of
+) -> Path:
+    "The site without pictures and networks: of the installed package, or built in a clone."
+    package = package or Path(__file__).parent.parent
+    if (package / "page_site/app.js").exists():
+        return package / "page_site"
+    page = package.parent / "page"
+    if not (page / "build.mjs").exists():
+        raise UserError(
+            "this installation has no page: clone the repository, and there run "
+            "pip install -e '.[page]' and hrda page"
+        )
+    if not _is_built(page):
+        build_site(page)
+    return page / "dist"
+
+# %% ../../nbs/26p_page.ipynb #13ba69f5
 _SOMETIMES = "b.onnx.gz", "training"  # what not every page has
 
 
-def check_place(out: Path) -> None:
+def _check_place(out: Path) -> None:
     "Raise `UserError` for a folder that holds anything but a page."
-    if out.is_dir():
-        is_free = (out / "page.json").exists() or not any(out.iterdir())
-    else:
-        is_free = not out.exists()
-    if not is_free:
+    is_page = (out / "page.json").exists()
+    is_free = not out.exists() or (out.is_dir() and not any(out.iterdir()))
+    if not is_page and not is_free:
         raise UserError(f"{out}: holds something else than a page; choose a new or empty folder")
 
 
-def _put(part: Path, out: Path) -> None:
-    "The new folder takes the place of the old one; what others put there (.git) stays."
+def _keep_others(old: Path, new: Path) -> None:
+    "Move what is not of a page."
+    for place in old.iterdir():
+        if place.name not in _SOMETIMES and not (new / place.name).exists():
+            os.replace(place, new / place.name)
+
+
+def _take_place(part: Path, out: Path) -> None:
+    "The new folder instead of the old one."
     old = part.with_name(f"{part.name}.old")
     if out.exists():
-        for place in out.iterdir():
-            if place.name not in _SOMETIMES and not (part / place.name).exists():
-                os.replace(place, part / place.name)
         os.replace(out, old)
-    os.replace(part, out)
-    shutil.rmtree(old, ignore_errors=True)
+    try:
+        os.replace(part, out)
+    except OSError:
+        if old.exists():
+            os.replace(old, out)
+        raise
+    if old.exists():
+        _keep_others(old, out)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 @contextmanager
 def new_folder(out: Path) -> Iterator[Path]:
-    "A folder beside `out`, which takes its place when all is written. Raises `UserError`."
-    check_place(out)
+    "A folder that takes the place of `out` when all is written. Raises `UserError`."
+    _check_place(out)
     part = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         part.mkdir(parents=True)
         yield part
-        _put(part, out)
+        _take_place(part, out)
     except OSError as e:
-        reason = error_reason(e)
-        raise UserError(
-            f"{out}: cannot be written ({reason}); make room or choose another place"
-        ) from e
+        advice = "make room or choose another place"
+        raise UserError(f"{out}: cannot be written ({error_reason(e)}); {advice}") from e
     except UserError as e:
         raise UserError(str(e).replace(str(part), str(out))) from e
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
-# %% ../../nbs/26p_page.ipynb #f87b30b2
+# %% ../../nbs/26p_page.ipynb #1218f860
+@dataclass(frozen=True)
+class Wish:
+    "The parameters of `write_page`."
+
+    out: Path
+    checkpoint: Place | None = None
+    other: Place | None = None
+    pictures: Place | None = None
+    source: Place | None = None
+    training: Place | None = None
+    count: int = 4
+    max_side: int | None = None
+
+    def __post_init__(self):
+        if self.count < 1:
+            raise UserError(f"count {self.count}: a page shows at least one picture")
+
+    def command(self) -> str:
+        "The command line that makes this page."
+        words = ["hrda", "page"]
+        words += [public(c) for c in (self.checkpoint, self.other) if c is not None]
+        for name in ("pictures", "source", "training"):
+            if (place := getattr(self, name)) is not None:
+                words += [f"--{name}", public(place)]
+        if self.count != Wish.count:
+            words += ["--count", str(self.count)]
+        if self.max_side is not None:
+            words += ["--max-side", str(self.max_side)]
+        return shlex.join([*words, "--out", public(self.out)])
+
+
 @dataclass(frozen=True)
 class Plan:
     "All that a page is made from."
 
     networks: dict[str, Network]  # "a", and "b" if there are two
-    classes: ClassTable
     targets: Pictures
-    source: SegmentationDataset | None  # labelled pictures of the source
-    counted: SegmentationDataset | None  # whose classes are counted
+    source: SegmentationDataset | None  # labelled pictures, to show one of
+    counted: SegmentationDataset | None  # labelled pictures whose classes are counted
     training: Path | None  # its --out
     count: int  # pictures of the target
     max_side: int  # pixels
     command: str  # that makes this page
 
     @property
-    def model(self) -> nn.Module:
-        "Of network a."
-        return self.networks["a"].model
+    def first(self) -> Network:
+        "The network that the page explains."
+        return self.networks["a"]
 
-# %% ../../nbs/26p_page.ipynb #dcbd2248
-def _is_sample(classes: ClassTable) -> bool:
-    "Are they the classes of the bundled sample?"
-    return classes.names == ClassTable.from_json(samples_dir() / "classes.json").names
-
-
-def _table_for(folder: Path, classes: ClassTable) -> ClassTable | None:
-    "The network's own where nothing beside the folder says how its labels are read."
-    return None if classes_file(folder) else classes
-
-
-def _checked(pictures: Pictures, network: Network) -> Pictures:
-    "Raise `UserError` where labels have other classes than the network."
-    table = getattr(pictures, "classes", None)
+# %% ../../nbs/26p_page.ipynb #3b7f9633
+def _open_folder(
+    opener: Callable,  # `open_pictures` or `open_labelled`
+    folder: Place,
+    network: Network,
+) -> Pictures:
+    "Pictures and how their labels are read. Raises `UserError` for other classes."
+    folder = Path(folder)
+    try:
+        found = opener(folder)
+    except UserError:
+        if classes_file(folder):
+            raise
+        found = opener(folder, network.classes)  # nothing else says how labels are read
+    table = getattr(found, "classes", None)
     if table is not None and table.names != network.classes.names:
         raise UserError(
-            f"{pictures.root} has other classes than {network.checkpoint}; "
-            "give pictures whose labels have the network's classes, or pictures without labels"
+            f"{folder} has other classes than {network.checkpoint}; give pictures whose labels "
+            "have the classes of the network, or pictures without labels"
         )
-    return pictures
+    return found
 
 
-def open_targets(pictures: Checkpoint | None, network: Network) -> Pictures:
+def _knows_sample(network: Network) -> bool:
+    "Are its classes those of the bundled sample?"
+    return network.classes.names == ClassTable.from_json(samples_dir() / "classes.json").names
+
+
+def open_targets(pictures: Place | None, network: Network) -> Pictures:
     "Pictures to show. Raises `UserError` where there are none that fit."
     if pictures is not None:
-        folder = Path(pictures)
-        return _checked(open_pictures(folder, _table_for(folder, network.classes)), network)
-    if not _is_sample(network.classes):
+        return _open_folder(open_pictures, pictures, network)
+    if not _knows_sample(network):
         raise UserError(
             f"{network.checkpoint} has other classes than the bundled sample: "
-            "name a folder with its own pictures, --pictures DIR"
+            "give a folder with pictures of its own, --pictures DIR"
         )
     return open_pictures(None)
 
 
+def find_training(wish: Wish) -> Path | None:
+    "The folder of a training: as given, else the one that the checkpoint lies in."
+    if wish.training is not None:
+        training_curves(Path(wish.training))  # read here, so that a wrong folder is said at once
+        return Path(wish.training)
+    own = Path(wish.checkpoint).parent if wish.checkpoint else samples_dir() / "training"
+    return own if (own / "history.csv").exists() else None
+
+# %% ../../nbs/26p_page.ipynb #6a7029a4
 class Source(NamedTuple):
     "Labelled pictures of the source."
 
-    shown: SegmentationDataset | None
-    counted: SegmentationDataset | None
+    shown: SegmentationDataset | None  # to show one of
+    counted: SegmentationDataset | None  # to count their classes
 
 
-def open_source(
-    source: Checkpoint | None,
-    network: Network,
-    is_own: bool,  # the target's pictures are the sample's
-) -> Source:
-    "Labelled pictures, if there are any that fit."
-    if source is not None:
-        folder = Path(source)
-        data = _checked(open_labelled(folder, _table_for(folder, network.classes)), network)
-        return Source(data, data)
-    if not is_own:
+def open_source(wish: Wish, network: Network) -> Source:
+    "Pictures as given; else the sample's, unless networks and pictures are others."
+    if wish.source is not None:
+        found = _open_folder(open_labelled, wish.source, network)
+        return Source(found, found)
+    is_other = wish.checkpoint is not None and wish.pictures is not None
+    if is_other or not _knows_sample(network):
         return Source(None, None)
     sample = samples_dir() / "source"
     return Source(open_folder(sample / "val"), open_folder(sample / "train"))
 
 
-def find_training(
-    training: Checkpoint | None,
-    checkpoint: Checkpoint | None,
-) -> Path | None:
-    "The folder of a training: as given, else the checkpoint's own."
-    if training is not None:
-        return Path(training)
-    own = samples_dir() / "training" if checkpoint is None else Path(checkpoint).parent
-    return own if (own / "history.csv").exists() else None
-
-# %% ../../nbs/26p_page.ipynb #b3f908b6
-def _side(meta: dict[str, Any]) -> int:  # pixels
-    "How long pictures were in the training."
-    size = meta.get("recipe", {}).get("target_size")
-    return max(size) if size else _LONGEST
-
-
-def _command(options: dict[str, Any]) -> str:
-    "The command line that makes a page."
-    given = {k: v for k, v in options.items() if v is not None}
-    words = ["hrda", "page"]
-    words += [_public(given.pop(k)) for k in ("checkpoint", "other") if k in given]
-    for name, value in given.items():
-        text = str(value) if isinstance(value, int) else _public(value)
-        words += [f"--{name.replace('_', '-')}", text]
-    return shlex.join(words)
-
-# %% ../../nbs/26p_page.ipynb #3b9ec2ce
-def make_plan(
-    out: Path,
-    checkpoint: Checkpoint | None = None,
-    other: Checkpoint | None = None,
-    pictures: Checkpoint | None = None,
-    source: Checkpoint | None = None,
-    training: Checkpoint | None = None,
-    count: int = 4,
-    max_side: int | None = None,
-) -> Plan:
-    "Open everything first: what is missing is said before anything is written."
-    if count < 1:
-        raise UserError(f"count {count}: a page shows at least one picture")
-    options = dict(checkpoint=checkpoint, other=other, pictures=pictures, source=source)
-    options |= dict(training=training, count=None if count == 4 else count, max_side=max_side)
-    networks = open_networks(checkpoint, other)
+def make_plan(wish: Wish) -> Plan:
+    "Open everything. Raises `UserError` for what is missing or does not fit."
+    require_onnx()
+    networks = open_networks(wish.checkpoint, wish.other)
     a = networks["a"]
-    targets = open_targets(pictures, a)
-    if not len(targets):
-        raise UserError(f"{pictures}: there are no pictures here")
-    is_own = _is_sample(a.classes) and (checkpoint is None or pictures is None)
-    opened = open_source(source, a, is_own)
+    source = open_source(wish, a)
     return Plan(
         networks=networks,
-        classes=a.classes,
-        targets=targets,
-        source=opened.shown,
-        counted=opened.counted,
-        training=find_training(training, checkpoint),
-        count=count,
-        max_side=max_side or _side(a.meta),
-        command=_command(options | dict(out=out)),
+        targets=open_targets(wish.pictures, a),
+        source=source.shown,
+        counted=source.counted,
+        training=find_training(wish),
+        count=wish.count,
+        max_side=wish.max_side or a.side,
+        command=wish.command(),
     )
 
-# %% ../../nbs/26p_page.ipynb #e874bf76
+# %% ../../nbs/26p_page.ipynb #92eee02a
 def read_pictures(plan: Plan) -> list[PagePicture]:
-    "Target pictures first, then one of the source."
-    chosen_targets = chosen(plan.targets, plan.count)
-    scenes = [("target", read_scene(plan.targets, i, plan.max_side)) for i in chosen_targets]
+    "Those of the target first, then one of the source."
+    scenes = [
+        ("target", read_scene(plan.targets, i, plan.max_side))
+        for i in chosen(plan.targets, plan.count)
+    ]
     if plan.source is not None:
         [i] = chosen(plan.source, 1)
         scenes.append(("source", read_scene(plan.source, i, plan.max_side)))
     return named_apart(scenes)
 
 
-def _finite(maps: dict[str, Tensor], network: Network, picture: str) -> dict[str, Tensor]:
-    "Raise `UserError` for a network that gives no numbers."
+def _checked(maps: dict[str, Tensor], network: Network, scene: Scene) -> dict[str, Tensor]:
+    "Raise `UserError` for a network whose training has failed."
     if not all(x.isfinite().all() for x in maps.values()):
-        raise UserError(f"{network.checkpoint}: gives no finite numbers on {picture}")
+        raise UserError(f"{network.checkpoint}: says something else than numbers of {scene.name}")
     return maps
 
 
 def write_picture(
     root: Path,  # of the page
     picture: PagePicture,
-    plan: Plan,
-    with_vectors: bool,  # also those of network a's decoder
+    networks: dict[str, Network],
 ) -> dict:  # for page.json
     "A picture, its truth, and what each network says about it."
     scene, base = picture.scene, f"pictures/{picture.file}"
     image = write_jpeg(root / f"{base}.jpg", scene.image)
-    said = {}
-    for key, network in plan.networks.items():
-        maps = _finite(maps_of(network.model, image), network, scene.name)
-        said[key] = write_maps(root, f"{base}.{key}.gz", maps)
-    entry = dict(name=scene.name, domain=picture.domain)
-    entry |= dict(height=scene.size[0], width=scene.size[1], image=f"{base}.jpg", truth=None)
+    truth = None
     if scene.truth is not None:
-        entry["truth"] = f"{base}.truth.gz"
-        write_packed(root / entry["truth"], np.ascontiguousarray(scene.truth).tobytes())
-    entry["networks"] = said
-    if with_vectors:
-        vectors = cell_vectors(plan.model, image, plan.classes.num_classes)
-        if vectors is not None:
-            entry["features"] = write_maps(root, f"{base}.vectors.gz", dict(vectors=vectors))
-    return entry
+        truth = f"{base}.truth.gz"
+        write_packed(root / truth, np.ascontiguousarray(scene.truth).tobytes())
+    said = {
+        key: write_maps(root, f"{base}.{key}.gz", _checked(maps_of(n.model, image), n, scene))
+        for key, n in networks.items()
+    }
+    height, width = scene.size
+    entry = dict(name=scene.name, domain=picture.domain, height=height, width=width)
+    return entry | dict(image=f"{base}.jpg", truth=truth, networks=said)
+
+# %% ../../nbs/26p_page.ipynb #ab30c997
+def write_vectors(
+    root: Path,  # of the page
+    picture: PagePicture,  # already written
+    network: Network,
+) -> dict:  # for page.json; empty where the decoder has none
+    "What the decoder makes of a picture."
+    image = as_rgb(root / f"pictures/{picture.file}.jpg")
+    vectors = cell_vectors(network.model, image, network.classes.num_classes)
+    if vectors is None:
+        return {}
+    maps = dict(vectors=vectors)
+    return dict(features=write_maps(root, f"pictures/{picture.file}.vectors.gz", maps))
 
 
 def write_windows(
     root: Path,  # of the page
-    picture: PagePicture,
+    picture: PagePicture,  # already written
     model: nn.Module,  # network a
 ) -> dict | None:  # for page.json; None: it has no windows
     "What each detail window says alone."
     if not model.is_hrda:
         return None
     file = f"pictures/{picture.file}.windows.gz"
-    image = as_rgb(root / f"pictures/{picture.file}.jpg")
-    found = stored(window_logits(model, image))
+    found = stored(window_logits(model, as_rgb(root / f"pictures/{picture.file}.jpg")))
     write_packed(root / file, found.data.tobytes())
     about = dict(picture=picture.scene.name, file=file, overlap=model.overlap)
     return about | found.described()
 
-# %% ../../nbs/26p_page.ipynb #70ab14b8
+# %% ../../nbs/26p_page.ipynb #dbaa3648
 def page_facts(plan: Plan) -> dict:  # for page.json
     "What the page says besides pictures and networks."
-    a = plan.networks["a"]
+    a = plan.first
     recipe, counts = a.recipe, None
     if plan.counted is not None:
         counts = class_statistics(plan.counted, progress=False).sum().tolist()
     views = "fused,context,detail,attention" if a.model.is_hrda else "fused,confidence"
-    predict = f"hrda predict {shlex.quote(a.checkpoint)} PICTURE --out predictions --views {views}"
+    checkpoint = shlex.quote(public(a.checkpoint))
+    predict = f"hrda predict {checkpoint} PICTURE --out predictions --views {views}"
     return dict(
-        classes=describe_classes(plan.classes),
+        classes=describe_classes(a.classes),
         counts=counts,
         rcs=counts and rcs_of(counts),
         temperature=recipe.rare_class_temperature,
@@ -741,41 +791,32 @@ def page_facts(plan: Plan) -> dict:  # for page.json
     )
 
 
-def _write_index(root: Path, index: dict) -> None:
-    text = json.dumps(index, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    (root / "page.json").write_text(text, encoding="utf-8")
-
-
 def write_parts(
     root: Path,  # an empty folder
     plan: Plan,
 ) -> None:
     "Site, graphs, pictures and index, with a progress bar."
     pictures = read_pictures(plan)
-    with tqdm(total=len(plan.networks) + len(pictures) + 2, unit="part", desc="site") as bar:
-
-        def done(part: Any, then: str) -> Any:
+    domains = [picture.domain for picture in pictures]
+    shutil.copytree(page_site(), root, dirs_exist_ok=True)
+    index = dict(version=1, networks={}, pictures=[]) | page_facts(plan)
+    with tqdm(total=len(plan.networks) + len(pictures) + 1, desc="page", unit="part") as bar:
+        for key, network in plan.networks.items():
+            index["networks"][key] = write_network(root, key, network)
             bar.update()
-            bar.set_description(then)
-            return part
+        for i, picture in enumerate(pictures):
+            entry = write_picture(root, picture, plan.networks)
+            if i == domains.index(picture.domain):
+                entry |= write_vectors(root, picture, plan.first)
+            index["pictures"].append(entry)
+            bar.update()
+        index["windows"] = write_windows(root, pictures[0], plan.first.model)
+        index["training"] = plan.training and write_training(root, plan.training)
+        text = json.dumps(index, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        (root / "page.json").write_text(text, encoding="utf-8")
+        bar.update()
 
-        done(shutil.copytree(page_site(), root, dirs_exist_ok=True), "networks")
-        networks = {
-            key: done(write_network(root, key, network), "networks")
-            for key, network in plan.networks.items()
-        }
-        shown = [picture.domain for picture in pictures]
-        with_vectors = {shown.index(domain) for domain in set(shown)}  # the first of each
-        entries = [
-            done(write_picture(root, picture, plan, i in with_vectors), "pictures")
-            for i, picture in enumerate(pictures)
-        ]
-        windows = write_windows(root, pictures[0], plan.model)
-        training = plan.training and write_training(root, plan.training)
-        parts = dict(networks=networks, pictures=entries, windows=windows, training=training)
-        done(_write_index(root, dict(version=1) | parts | page_facts(plan)), "page")
-
-# %% ../../nbs/26p_page.ipynb #ec281913
+# %% ../../nbs/26p_page.ipynb #b2eb5ce4
 def write_page(
     out: str | Path,  # folder to make; an earlier page there is replaced
     checkpoint: str | Path | None = None,  # network a; None: both networks of the sample
@@ -787,11 +828,9 @@ def write_page(
     count: int = 4,  # pictures of the target
     max_side: int | None = None,  # pixels; None: as the checkpoint was trained
 ) -> Path:  # its index.html
-    "Write a folder that shows HRDA in a browser, without Python; `UserError` where that cannot be."
+    "Write a folder that shows HRDA in a browser. Raises `UserError` where that cannot be."
     out = Path(out).resolve()
-    check_place(out)
-    options = dict(pictures=pictures, source=source, training=training)
-    plan = make_plan(out, checkpoint, other, **options, count=count, max_side=max_side)
+    plan = make_plan(Wish(out, checkpoint, other, pictures, source, training, count, max_side))
     with new_folder(out) as root:
         write_parts(root, plan)
     return out / "index.html"
