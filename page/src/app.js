@@ -183,7 +183,8 @@ class App {
     while (this.stages.length < panels.length) this.addStage();
     for (const spare of this.stages.splice(panels.length)) spare.root.remove();
     panels.forEach((panel, i) => this.stages[i].show(panel));
-    byId("main").dataset.panels = String(panels.length);
+    const isWide = panels[0].image.width > 3 * panels[0].image.height;
+    byId("main").dataset.panels = isWide ? "wide" : String(panels.length);
     byId("words").textContent = words;
     byId("chart").replaceChildren(...(chart ? [chart] : []));
     const items = [...legend].map((k) =>
