@@ -1,0 +1,88 @@
+"""Put into the lessons what is alike in all of them: `python tools/lessons.py`.
+
+* Definitions of terms, `<abbr title="">logits</abbr>`, from the glossary.
+* Folded cells: what the documentation hides, and solutions with their outputs.
+* Links that open a lesson on Colab or Binder, as soon as pyproject.toml names the repository:
+  `Repository = "https://github.com/OWNER/NAME"` under `[project.urls]`."""
+
+import json
+import re
+from pathlib import Path
+
+from hrda_nb.data.glossary import hover
+from hrda_nb.data.lessons import LESSONS
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = "nbs/walkthroughs"
+LAUNCH = "launch"  # id of the cell with links
+NAMES = (*LESSONS, "course")
+COLAB = "https://colab.research.google.com"
+BINDER = "https://mybinder.org"
+
+
+def repository() -> str | None:
+    "OWNER/NAME on GitHub, if pyproject.toml tells"
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    found = re.search(r'^Repository = "https://github\.com/([\w.-]+/[\w.-]+)"', text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def launch_cell(name: str, owner_and_name: str) -> dict:
+    "Links that open a lesson elsewhere"
+    path = f"{FOLDER}/{name}.ipynb"
+    colab = f"{COLAB}/github/{owner_and_name}/blob/main/{path}"
+    binder = f"{BINDER}/v2/gh/{owner_and_name}/main?urlpath=lab/tree/{path}"
+    package = f'"hrda_nb[offline] @ git+https://github.com/{owner_and_name}"'
+    text = (
+        f"[![Open in Colab]({COLAB}/assets/colab-badge.svg)]({colab})\n"
+        f"[![Open on Binder]({BINDER}/badge_logo.svg)]({binder})\n\n"
+        f"On Colab, run this in a new cell first: `%pip install {package}`"
+    )
+    return dict(cell_type="markdown", id=LAUNCH, metadata={}, source=text.splitlines(True))
+
+
+def with_definitions(text: str) -> str:
+    "The text with each term's definition in its title"
+    return re.sub(r'<abbr title="[^"]*">(.*?)</abbr>', lambda m: hover(m[1]), text)
+
+
+def folded(source: str) -> dict[str, bool]:
+    "What JupyterLab does not show of a cell until it is clicked on"
+    directives = {s[2:].strip() for s in source.splitlines() if s.startswith("#|")}
+    if "code-fold: true" in directives:  # a solution
+        return dict(outputs_hidden=True, source_hidden=True)
+    return dict(source_hidden=True) if {"hide", "echo: false"} & directives else {}
+
+
+def finish_cell(cell: dict) -> dict:
+    "A cell as it should be"
+    source = "".join(cell["source"])
+    if cell["cell_type"] == "markdown":
+        return cell | dict(source=with_definitions(source).splitlines(True))
+    fold = folded(source)
+    others = {k: v for k, v in cell["metadata"].items() if k != "jupyter"}
+    return cell | dict(metadata=others | (dict(jupyter=fold) if fold else {}))
+
+
+def finish(nb: dict, name: str, owner_and_name: str | None) -> dict:
+    "A lesson as it should be"
+    cells = [finish_cell(c) for c in nb["cells"] if c["id"] != LAUNCH]
+    if owner_and_name and name in LESSONS:
+        cells.insert(1, launch_cell(name, owner_and_name))
+    return nb | dict(cells=cells)
+
+
+def finished(path: Path) -> str:
+    "The text of a lesson's file as it should be"
+    nb = finish(json.loads(path.read_text(encoding="utf-8")), path.stem, repository())
+    return json.dumps(nb, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
+def main() -> None:
+    for name in NAMES:
+        path = ROOT / FOLDER / f"{name}.ipynb"
+        path.write_text(finished(path), encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main()
