@@ -96,10 +96,9 @@ def test_first_uses_carry_their_definition(name, least):
     assert "glossary.ipynb" in text
 
 
-@pytest.mark.parametrize("name", lessons.NAMES)
-def test_lessons_are_finished(name):
+@pytest.mark.parametrize("path", lessons.paths(), ids=lambda path: path.stem)
+def test_notebooks_are_finished(path):
     "Definitions are the glossary's, hidden cells and solutions are folded"
-    path = WALKTHROUGHS / f"{name}.ipynb"
     assert path.read_text(encoding="utf-8") == lessons.finished(path), "run python tools/lessons.py"
 
 

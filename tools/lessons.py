@@ -1,7 +1,8 @@
 """Put into the lessons what is alike in all of them: `python tools/lessons.py`.
 
 * Definitions of terms, `<abbr title="">logits</abbr>`, from the glossary.
-* Folded cells: what the documentation hides, and solutions with their outputs.
+* Folded cells: what the documentation hides, and solutions with their outputs; in the notebooks
+  of the library the solutions alone.
 * Links that open a lesson on Colab or Binder, as soon as pyproject.toml names the repository:
   `Repository = "https://github.com/OWNER/NAME"` under `[project.urls]`."""
 
@@ -15,7 +16,6 @@ from hrda_nb.data.lessons import LESSONS
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = "nbs/walkthroughs"
 LAUNCH = "launch"  # id of the cell with links
-NAMES = (*LESSONS, "course")
 COLAB = "https://colab.research.google.com"
 BINDER = "https://mybinder.org"
 
@@ -46,20 +46,21 @@ def with_definitions(text: str) -> str:
     return re.sub(r'<abbr title="[^"]*">(.*?)</abbr>', lambda m: hover(m[1]), text)
 
 
-def folded(source: str) -> dict[str, bool]:
+def folded(source: str, in_lesson: bool) -> dict[str, bool]:
     "What JupyterLab does not show of a cell until it is clicked on"
     directives = {s[2:].strip() for s in source.splitlines() if s.startswith("#|")}
     if "code-fold: true" in directives:  # a solution
         return dict(outputs_hidden=True, source_hidden=True)
-    return dict(source_hidden=True) if {"hide", "echo: false"} & directives else {}
+    is_hidden = in_lesson and {"hide", "echo: false"} & directives
+    return dict(source_hidden=True) if is_hidden else {}
 
 
-def finish_cell(cell: dict) -> dict:
+def finish_cell(cell: dict, in_lesson: bool = True) -> dict:
     "A cell as it should be"
     source = "".join(cell["source"])
     if cell["cell_type"] == "markdown":
-        return cell | dict(source=with_definitions(source).splitlines(True))
-    fold = folded(source)
+        return cell | dict(source=with_definitions(source).splitlines(True)) if in_lesson else cell
+    fold = folded(source, in_lesson)
     others = {k: v for k, v in cell["metadata"].items() if k != "jupyter"}
     return cell | dict(metadata=others | (dict(jupyter=fold) if fold else {}))
 
@@ -73,14 +74,24 @@ def finish(nb: dict, name: str, owner_and_name: str | None) -> dict:
 
 
 def finished(path: Path) -> str:
-    "The text of a lesson's file as it should be"
-    nb = finish(json.loads(path.read_text(encoding="utf-8")), path.stem, repository())
+    "The text of a notebook's file as it should be"
+    nb = json.loads(path.read_text(encoding="utf-8"))
+    if path.parent == ROOT / FOLDER:
+        nb = finish(nb, path.stem, repository())
+    else:
+        nb |= dict(cells=[finish_cell(cell, in_lesson=False) for cell in nb["cells"]])
     return json.dumps(nb, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
 
 
+def paths() -> list[Path]:
+    "The lessons, and the notebooks with solutions"
+    others = sorted((ROOT / "nbs").glob("[0-9]*.ipynb"))
+    with_solutions = [p for p in others if "#| code-fold: true" in p.read_text(encoding="utf-8")]
+    return [*sorted((ROOT / FOLDER).glob("*.ipynb")), *with_solutions]
+
+
 def main() -> None:
-    for name in NAMES:
-        path = ROOT / FOLDER / f"{name}.ipynb"
+    for path in paths():
         path.write_text(finished(path), encoding="utf-8", newline="\n")
 
 
