@@ -6,11 +6,16 @@
 __all__ = ['commands', 'CLOSED_PIPE', 'read', 'main']
 
 # %% ../nbs/27_cli.ipynb #c003
+import contextlib
+import inspect
+import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
@@ -27,6 +32,7 @@ from .data.doctor import Report, doctor, prepare
 from .data.files import writable_folder, write_atomically
 from .data.joined import doctor_sets, open_split
 from .data.labels import ClassTable, UserError
+from .data.lessons import Lesson, read_lessons, read_progress, reset_progress
 from .data.processes import SharedError, raise_in_all, this_process
 from .data.samples import samples_dir, write_samples
 from .data.settings import Between, Count, Name, Seed, Size, check_settings
@@ -53,6 +59,7 @@ from hrda_nb.training.recipes import (
 from .training.seeds import finished_seeds, miou_rows, report, run_seeds
 from .training.tables import read_table, table_list
 from .training.trainer import check_start, join_processes, pick_device, train
+from .uda.self_training import SelfTrainingConfig
 
 # %% ../nbs/27_cli.ipynb #c007
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -100,13 +107,16 @@ class Train:
     # folder like rgb_anon/night
     target: tuple[Path, ...] | None = None
     val: Path | None = None  # labelled target pictures, for reporting only
+    classes: Path | None = None  # classes.json; None: found beside the data
+    resume: bool = False  # go on with an interrupted training in --out
+
+    # --- more about data, runs and seeds
+
     # few labelled target pictures, to learn from beside the others
     target_labels: Path | None = None
-    classes: Path | None = None  # classes.json; None: found beside the data
     # maps.json: which class of a source is which of the training; None: found beside each set
     maps: Path | None = None
     init: Path | None = None  # checkpoint to start from
-    resume: bool = False  # go on with an interrupted training in --out
     device: Device = "auto"  # where to compute
     # also log to these: tensorboard, wandb, trackio, or another one that accelerate knows
     trackers: tuple[str, ...] = ()
@@ -205,6 +215,34 @@ class Plan:
             text = table.to_json(orient="records", indent=1)
             write_atomically(folder / "plan.json", lambda part: part.write_text(text))
 
+# %% ../nbs/27_cli.ipynb #hp02
+_SECTION = re.compile(r"^ +# --- (.+)\n(?:\s*#.*\n|\s*\n)*\s+(\w+):", re.MULTILINE)
+
+
+def _sections(
+    record: type,
+    prefix: str = "",  # of its flags
+) -> dict[str, str]:  # first flag of a section -> its heading
+    "The headings between the fields of a dataclass: comments `# --- HEADING`."
+    try:
+        source = inspect.getsource(record)
+    except OSError:  # nobody knows it of a class that a notebook defines
+        return {}
+    found = _SECTION.findall(source)
+    return {f"--{prefix}{name.replace('_', '-')}": heading for heading, name in found}
+
+
+def _in_sections(text: str, headings: dict[str, str]) -> str:
+    "A help text with headings above the flags that they belong to."
+    rule = next((line for line in text.splitlines() if set(line.strip()) == {"-"}), "")
+    lines = []
+    for line in text.splitlines(keepends=True):
+        flag = re.match(r"  (--[\w.-]+)", line)
+        if flag and flag[1] in headings:
+            lines.append(f"\n {headings[flag[1]]}\n{rule}\n")
+        lines.append(line)
+    return "".join(lines)
+
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
     "train": "--source DIR... --target DIR... --out DIR [any setting]",
@@ -227,7 +265,15 @@ def _read_with_recipe(command: str, args: list[str]) -> Any:  # None: help was a
         default = Train(tyro.MISSING, tyro.MISSING, recipe=recipe)
     else:
         default = commands[command](recipe=recipe)
-    return tyro.cli(type(default), default=default, args=args[1:], prog=f"hrda {command} {args[0]}")
+    prog = f"hrda {command} {args[0]}"
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            return tyro.cli(type(default), default=default, args=args[1:], prog=prog)
+    finally:
+        headings = _sections(type(default)) | _sections(Recipe)
+        headings |= _sections(SelfTrainingConfig, "self-training.")
+        print(_in_sections(said.getvalue(), headings), end="")
 
 # %% ../nbs/27_cli.ipynb #ab02
 @dataclass
@@ -296,6 +342,11 @@ def _leave_processes() -> None:
     "The end of what `join_processes` began."
     if "WORLD_SIZE" in os.environ and distributed.is_initialized():
         distributed.destroy_process_group()
+
+
+def _several(name: str) -> Any:
+    "For the help: at least one of these must be named."
+    return tyro.conf.arg(metavar=f"{name} [{name} ...]", help_behavior_hint="(required)")
 
 
 def _say(text: str) -> None:
@@ -418,7 +469,7 @@ class Predict:
     on."""
 
     checkpoint: Positional[Path]  # a .safetensors file that a training left
-    pictures: Positional[tuple[Path, ...]]  # folders or files
+    pictures: Annotated[Positional[tuple[Path, ...]], _several("PICTURES")]  # folders or files
     out: Path  # fused labels go to out/NAME.png, other views to out/VIEW/NAME.png
     # what to write, comma-separated: fused,context,detail,attention,confidence
     views: str = "fused"
@@ -494,7 +545,8 @@ class Doctor:
     """Look for everything that would spoil a training; exit code 1 if something would. Of several
     folders also what is lost when they are brought onto one class table."""
 
-    folders: Positional[tuple[Path, ...]]  # pictures, with or without labels
+    # pictures, with or without labels
+    folders: Annotated[Positional[tuple[Path, ...]], _several("FOLDER")]
     classes: Path | None = None  # classes.json; None: found beside the data
     # maps.json: which class of a set is which of the training; None: found beside each set
     maps: Path | None = None
@@ -591,11 +643,16 @@ class Lab:
     browser: bool = True  # open a browser
 
     def __call__(self) -> int:
-        command, folder = _server(self, Path(__file__).resolve().parent.parent / "nbs")
+        command, folder = _server(self, _notebooks())
         if os.name != "posix":
             return subprocess.run(command, cwd=folder, check=False).returncode
         os.chdir(folder)
         return os.execv(command[0], command)  # this process becomes the server
+
+
+def _notebooks() -> Path:
+    "Where a clone has its notebooks."
+    return Path(find_spec("hrda_nb").origin).resolve().parents[1] / "nbs"
 
 
 class _Server(NamedTuple):
@@ -611,12 +668,14 @@ def _server(
 ) -> _Server:
     "The server behind `hrda lab`. Raises `UserError` for what is missing."
     if lab.classroom:  # the pages' settings stand in nbs/apps/voila.json
-        folder = _installed("Voilà", "voila", notebooks, "apps")
+        _must_have("Voilà", "voila")
+        folder = _in_clone(notebooks, "apps")
         flags = [f"--Voila.ip={lab.ip}"]
         last = ["."]
     else:
         start = "walkthroughs/course.ipynb"
-        _installed("JupyterLab", "jupyterlab", notebooks, start)
+        _must_have("JupyterLab", "jupyterlab")
+        _in_clone(notebooks, start)
         folder = notebooks
         flags = [f"--ServerApp.ip={lab.ip}", f"--LabApp.default_url=/lab/tree/{start}"]
         last = ["--allow-root"] if _is_root() else []  # in a container one is
@@ -626,20 +685,46 @@ def _server(
     return _Server([sys.executable, "-m", package, f"--port={lab.port}", *flags, *last], folder)
 
 
-def _installed(name: str, package: str, notebooks: Path, start: str) -> Path:
-    "Where a server starts. Raises `UserError` if it or the notebooks are missing."
+def _must_have(name: str, package: str) -> None:
     if find_spec(package) is None:
         raise UserError(f'{name} is not installed: pip install "hrda_nb[lab]"')
+
+
+def _in_clone(notebooks: Path, start: str) -> Path:
+    "A place among the notebooks. Raises `UserError` where there are none."
     if not (notebooks / start).exists():
         raise UserError(
             f"no {start} in {notebooks}: the notebooks do not come with the package; "
-            "clone the repository and run hrda lab there"
+            "clone the repository and run hrda there"
         )
     return notebooks / start
 
 
 def _is_root() -> bool:
     return os.name == "posix" and os.geteuid() == 0
+
+# %% ../nbs/27_cli.ipynb #ls02
+@dataclass
+class Lessons:
+    "List the lessons: subject, how long they take, and which you have finished."
+
+    reset: bool = False  # begin anew; what was solved before stays in a file beside it
+
+    def __call__(self) -> None:
+        if self.reset:
+            old = reset_progress()
+            print(f"begun anew; what was solved before: {old}" if old else "nothing was solved yet")
+            return
+        progress = read_progress()
+        for lesson in read_lessons(_in_clone(_notebooks(), "walkthroughs")):
+            print(_lesson_text(lesson, lesson.state(progress)))
+        print("hrda lab opens them")
+
+
+def _lesson_text(lesson: Lesson, state: str) -> str:
+    "Title, minutes and state, with the subtitle below."
+    subtitle = textwrap.indent(textwrap.fill(lesson.subtitle, 92), "    ")
+    return f"{lesson.title}, {lesson.minutes} minutes: {state}\n{subtitle}\n"
 
 # %% ../nbs/27_cli.ipynb #c017
 commands = {
@@ -657,8 +742,8 @@ commands = {
     "doctor": Doctor,
     "import": Import,
     "export": Export,
-    "page": Page,
     "lab": Lab,
+    "lessons": Lessons,
 }
 
 

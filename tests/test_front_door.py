@@ -1,6 +1,8 @@
 "`import hrda_nb` is light, and leads to the names that most people need."
 
 import inspect
+import os
+import re
 import subprocess
 import sys
 
@@ -33,3 +35,25 @@ def test_names_are_offered_before_they_are_loaded():
 def test_unknown_names_are_refused():
     with pytest.raises(AttributeError, match="has no attribute 'build'"):
         hrda_nb.build  # noqa: B018
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
+@pytest.mark.parametrize("command", [["--help"], ["train", "mini", "--help"], ["lessons"]])
+def test_a_reader_may_leave(command):
+    "as in `hrda train mini --help | head -1`"
+    read, write = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "hrda_nb.cli", *command]
+    done = subprocess.run(command, cwd=ROOT, stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_help_begins_with_what_every_training_needs():
+    command = [sys.executable, "-m", "hrda_nb.cli", "train", "mini", "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    flags = re.findall(r"^  (--[\w.-]+)", done.stdout, re.MULTILINE)
+    assert flags[:6] == ["--source", "--out", "--target", "--val", "--classes", "--resume"]
+    assert len(flags) == len(set(flags)) > 100
+    headings = re.findall(r"^ (\w.*?) *\n -+ *$", done.stdout, re.MULTILINE)
+    assert len(headings) > 15

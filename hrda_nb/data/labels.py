@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -72,39 +73,67 @@ def _colour_code(rgb: np.ndarray) -> np.ndarray:  # (...,3) -> (...) int64
     return np.asarray(rgb, np.int64) @ [65536, 256, 1]
 
 # %% ../../nbs/00_labels.ipynb #c014
-def _names_problem(names: tuple[str, ...], things: tuple[str, ...]) -> str | None:
+def _name_problems(names: tuple[str, ...], things: tuple[str, ...]) -> list[str]:
     "What is wrong with the names of the classes."
     twice = sorted({n for n in names if names.count(n) > 1})
     unknown = [t for t in things if t not in names]
+    problems = []
     if not 1 <= len(names) <= 255:
-        return f"{len(names)} classes; a table has 1 to 255"
+        problems.append(f"{len(names)} classes; a table has 1 to 255")
     if twice:
-        return f"class names must differ, but {_shorten(twice)} occurs twice"
+        problems.append(f"class names must differ, but {_shorten(twice)} occurs twice")
     if unknown:
-        return f"things {_shorten(unknown)} not among the classes {_shorten(names)}"
-    return None
+        problems.append(f"things {_shorten(unknown)} not among the classes {_shorten(names)}")
+    return problems
 
 
-def _palette_problem(k: int, palette: Sequence) -> str | None:
+def _palette_problems(k: int, palette: Sequence) -> list[str]:
     "What is wrong with the colours of `k` classes."
+    problems = []
     if len(palette) != k or any(len(p) != 3 for p in palette):
-        return f"palette has {len(palette)} colours for {k} classes; give one [r,g,b] per class"
-    if any(not 0 <= v <= 255 or v != int(v) for p in palette for v in p):
-        return "palette values must be whole numbers 0..255"
-    return None
+        right = "give one [r,g,b] per class"
+        problems.append(f"palette has {len(palette)} colours for {k} classes; {right}")
+    if not all(isinstance(v, Real) and 0 <= v <= 255 and v == int(v) for p in palette for v in p):
+        problems.append("palette values must be whole numbers 0..255")
+    return problems
 
 
-def _ids_problem(k: int, ids: dict[int, int] | None, ignore: int) -> str | None:
+def _id_problems(k: int, ids: dict[int, int] | None, ignore: int) -> list[str]:
     "What is wrong with the raw ids of `k` classes."
+    problems = []
     if not 0 <= ignore < _RAW_IDS:
-        return f"ignore_index {ignore} must lie in 0..65535 (255 is usual)"
-    if ids is None:
-        clash = f"ignore_index {ignore} is also a class index (0..{k - 1}); use 255"
-        return clash if ignore < k else None
+        problems.append(f"ignore_index {ignore} must lie in 0..65535 (255 is usual)")
+    if ids is None and 0 <= ignore < k:
+        problems.append(f"ignore_index {ignore} is also a class index (0..{k - 1}); use 255")
     allowed = {*range(k), IGNORE, ignore}
-    odd = [f"{i}: {c}" for i, c in ids.items() if not 0 <= i < _RAW_IDS or c not in allowed]
-    right = f"raw ids are 0..65535, classes 0..{k - 1} or {ignore} to ignore"
-    return f"ids {_shorten(odd)} point outside: {right}" if odd else None
+    pairs = (ids or {}).items()
+    odd = [f"{i}: {c}" for i, c in pairs if not 0 <= i < _RAW_IDS or c not in allowed]
+    if odd:
+        right = f"raw ids are 0..65535, classes 0..{k - 1} or {ignore} to ignore"
+        problems.append(f"ids {_shorten(odd)} point outside: {right}")
+    return problems
+
+
+def _problems(
+    names: tuple[str, ...] | None,  # None: nobody knows; then the rest cannot be judged
+    palette: Sequence | None,
+    things: tuple[str, ...],
+    ids: dict[int, int] | None,
+    ignore_index: int,
+) -> list[str]:
+    "All that is wrong with a class table."
+    if names is None:
+        return []
+    colours = [] if palette is None else _palette_problems(len(names), palette)
+    of_ids = _id_problems(len(names), ids, ignore_index)
+    return [*_name_problems(names, things), *colours, *of_ids]
+
+
+def _all_of(problems: list[str]) -> str:
+    "Problems in one line, numbered if there are several."
+    if len(problems) == 1:
+        return problems[0]
+    return "; ".join(f"({n}) {problem}" for n, problem in enumerate(problems, 1))
 
 # %% ../../nbs/00_labels.ipynb #c016
 @dataclass(frozen=True, eq=False)
@@ -122,13 +151,8 @@ class _Classes:
     def __post_init__(self):
         names = tuple(self.names)
         things = tuple(self.things)
-        problem = (
-            _names_problem(names, things)
-            or _palette_problem(len(names), self.palette)
-            or _ids_problem(len(names), self.ids, self.ignore_index)
-        )
-        if problem:
-            raise UserError(f"class table: {problem}")
+        if problems := _problems(names, self.palette, things, self.ids, self.ignore_index):
+            raise UserError(f"class table: {_all_of(problems)}")
         # a frozen dataclass lets nobody assign, so its own tidying goes past it
         object.__setattr__(self, "names", names)
         object.__setattr__(self, "things", things)
@@ -229,18 +253,46 @@ def _to_dict(table: _Classes) -> dict:
     return d
 
 
-def _parse(d: dict) -> dict:
-    "`classes.json` -> fields of `ClassTable`; KeyError, TypeError, ValueError say what is odd."
-    ids = d.get("ids")
-    if not all(isinstance(n, str) for n in d["classes"]):
-        raise TypeError('"classes" must be a list of names')
-    return dict(
-        names=tuple(d["classes"]),
-        palette=[list(p) for p in d["palette"]],
-        things=tuple(d.get("things", ())),
-        ids=None if ids is None else {int(i): int(c) for i, c in ids.items()},
-        ignore_index=int(d.get("ignore_index", IGNORE)),
-    )
+def _names(value: Any) -> tuple[str, ...]:
+    "Names, and nothing else."
+    if isinstance(value, str) or not all(isinstance(name, str) for name in value):
+        raise TypeError
+    return tuple(value)
+
+
+_READ = {  # key of `classes.json` -> field of `ClassTable`, how it is read, and what it must be
+    "classes": ("names", _names, "a list of names"),
+    "palette": ("palette", lambda v: [list(p) for p in v], "a list of [r,g,b]"),
+    "things": ("things", _names, "a list of names"),
+    "ids": (
+        "ids",
+        lambda v: None if v is None else {int(i): int(c) for i, c in v.items()},
+        'raw ids with class indices, such as {"7": 0}',
+    ),
+    "ignore_index": ("ignore_index", int, "a whole number"),
+}
+
+
+class _Parsed(NamedTuple):
+    "What a `classes.json` says, and what is wrong with it."
+
+    fields: dict[str, Any]  # of `ClassTable`
+    problems: list[str]
+
+
+def _parse(d: dict) -> _Parsed:
+    "Read each key for itself, so that all that is odd is found at once."
+    fields = dict(names=None, palette=None, things=(), ids=None, ignore_index=IGNORE)
+    problems = [f'"{key}" is missing' for key in ("classes", "palette") if key not in d]
+    for key, (name, read, right) in _READ.items():
+        try:
+            if key in d:
+                fields[name] = read(d[key])
+        except (TypeError, ValueError, AttributeError, OverflowError):  # 1e400 is infinite
+            problems.append(f'"{key}" must be {right}')
+            if key == "ids":
+                fields["ids"] = {}  # there are some; which, nobody knows
+    return _Parsed(fields, problems)
 
 # %% ../../nbs/00_labels.ipynb #c024
 def _from_dict(d: dict, where: str) -> ClassTable:
@@ -248,14 +300,11 @@ def _from_dict(d: dict, where: str) -> ClassTable:
     if not isinstance(d, dict):
         right = '{"classes": [...], "palette": [...]}'
         raise UserError(f"{where}: expected {right}, found a {type(d).__name__}")
-    if missing := [f for f in ("classes", "palette") if f not in d]:
-        raise UserError(f'{where}: "{missing[0]}" is missing')
-    try:
-        return ClassTable(**_parse(d))
-    except UserError as e:
-        raise UserError(f"{where}: {e}".replace(": class table", "")) from None
-    except (TypeError, ValueError, AttributeError, OverflowError) as e:  # 1e400 is infinite
-        raise UserError(f"{where}: {e}") from None
+    fields, problems = _parse(d)
+    problems += _problems(**fields)
+    if problems:
+        raise UserError(f"{where}: {_all_of(problems)}")
+    return ClassTable(**fields)
 
 
 def _read_json(path: str | Path) -> Any:
