@@ -742,6 +742,7 @@ commands = {
     "doctor": Doctor,
     "import": Import,
     "export": Export,
+    "page": Page,
     "lab": Lab,
     "lessons": Lessons,
 }
