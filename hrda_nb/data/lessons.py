@@ -180,6 +180,7 @@ LESSONS = (
     "self_training_from_the_inside",
     "adapt_in_five_minutes",
     "ablate_it_yourself",
+    "does_adaptation_still_pay",
     "bring_your_own_folders",
     "scale_up",
     "gta_to_cityscapes_at_full_scale",
