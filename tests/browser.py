@@ -137,12 +137,14 @@ def _write_settings(folder):
 
 
 @contextmanager
-def serve_pages(state):
-    "The classroom pages, started as a user does; yields address, log file and process number"
+def serve_pages(state, *more):
+    """The classroom pages, started as a user does, perhaps with more options; yields address, log
+    file and process number"""
     port = free_port()
     main = "import sys; from hrda_nb.cli import main; sys.exit(main())"
-    options = ["--classroom", "--no-browser", "--ip", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-c", main, "lab", *options]
+    options = ["--classroom", "--no-browser", "--port", str(port)]
+    options += [] if "--share" in more else ["--ip", "127.0.0.1"]
+    command = [sys.executable, "-c", main, "lab", *options, *more]
     env = {
         "JUPYTER_CONFIG_DIR": str(state / "config"),
         "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
