@@ -94,9 +94,9 @@ _FULL = """<!DOCTYPE html>
 <meta http-equiv="refresh" content="{again}"><title>The room is full</title>
 <style>body {{ max-width: 40em; margin: 15vh auto; padding: 0 1em; font: 20px sans-serif }}
 @media (prefers-color-scheme: dark) {{ body {{ background: #111; color: #eee }} }}</style></head>
-<body><h1>The room is full</h1><p>All {seats} of this computer's seats are taken: each visitor needs
-memory of their own. This page tries again every {again} seconds. A seat is free as soon as somebody
-closes the page, and three minutes after a connection is lost.</p></body></html>"""
+<body><h1>The room is full</h1><p>The seats of this computer ({seats}) are all taken: each visitor
+needs memory of their own. This page tries again every {again} seconds. A seat is free as soon as
+somebody closes the page, and about three minutes after a connection is lost.</p></body></html>"""
 
 
 class _Door(TornadoVoilaHandler):

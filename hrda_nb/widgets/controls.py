@@ -394,7 +394,7 @@ _CLASSROOM = """
   --jp-ui-font-size1: 16px;
   --jp-widgets-inline-height: 30px;
   --jp-widgets-container-padding: 4px 8px;
-  --hrda-picture-height: max(300px, calc(100vh - 240px));
+  --hrda-picture-height: max(300px, calc(100vh - 250px));
 }
 .hrda-pages .hrda-view .hrda-words, .hrda-pages .hrda-lead p { font-size: 17px; }
 .hrda-pages .hrda-lead p { margin: 2px 0; white-space: normal; line-height: 1.35; }
