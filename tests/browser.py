@@ -93,7 +93,9 @@ def serving(command, env, log, url):
     with open(log, "w", encoding="utf-8") as to:
         server = subprocess.Popen(command, env={**os.environ, **env}, stdout=to, stderr=to)
     try:
-        _wait_until(lambda: urllib.request.urlopen(url, timeout=5).status == 200, 90, log.read_text)
+        _wait_until(
+            lambda: urllib.request.urlopen(url, timeout=5).status == 200, 180, log.read_text
+        )
         yield server
     finally:
         server.terminate()

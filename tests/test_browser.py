@@ -202,6 +202,24 @@ def check_painting(drawn):
     assert drawn.canvas.is_visible()
 
 
+def test_a_view_in_lab(lab):
+    "Nothing is cut off beside the file browser; a restarted kernel is said in one sentence"
+    page, url, folder = lab
+    page.set_viewport_size(dict(width=1400, height=1600))
+    source = "from hrda_nb.widgets import explore_predictions", "explore_predictions()"
+    browser.write_notebook(folder / "view.ipynb", *source)
+    assert browser.run_notebook(page, url, "view.ipynb").ok
+    asked = page.locator(".hrda-pixel")
+    asked.filter(has_text="taken for").wait_for(timeout=30_000)
+    cut = "e => [e, ...e.querySelectorAll('*')].some(p => p.scrollWidth > p.clientWidth + 1"
+    cut += " && getComputedStyle(p).overflowX !== 'visible')"
+    assert not asked.evaluate(cut)
+    page.evaluate(f"() => {{ {browser.SESSION}.session.kernel.restart() }}")
+    gone = page.locator(".hrda-gone", has_text="Run the cells of the notebook again")
+    gone.wait_for(timeout=30_000)
+    page.wait_for_function(browser.IDLE, timeout=60_000)
+
+
 SLIDER = """
 import ipywidgets as widgets
 slider = widgets.IntSlider(3, description="steps")
