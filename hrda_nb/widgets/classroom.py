@@ -14,11 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-from tornado.web import HTTPError, RedirectHandler, authenticated
-from traitlets import Bool, Int, default
-from voila.app import Voila
-from voila.tornado.handler import TornadoVoilaHandler
+from traitlets import Bool, Int
 
 # %% ../../nbs/26p_classroom.ipynb #rm06
 _VISITOR = 1.2  # GB of a process in which all tabs have been opened
@@ -28,6 +24,8 @@ _GROUP = Path("/sys/fs/cgroup")  # the limits of a container
 
 def memory_at_hand(group: Path = _GROUP) -> float:  # GB
     "What this computer has left, or the container that it is."
+    import psutil
+
     free = psutil.virtual_memory().available
     try:
         limit = int((group / "memory.max").read_text())
@@ -99,21 +97,23 @@ needs memory of their own. This page tries again every {again} seconds. A seat i
 somebody closes the page, and about three minutes after a connection is lost.</p></body></html>"""
 
 
-class _Door(TornadoVoilaHandler):
-    "Lets a visitor in where there is a seat."
+class _Door:
+    "Stands before Voilà's handler of pages, and lets a visitor in where there is a seat."
 
-    @authenticated
     async def get(self, path: str | None = None) -> None:
         room = self.settings["room"]
-        if room.share and path not in room.pages:
-            raise HTTPError(404)
-        if room.seats.taken >= room.seats.number:
+        if not self.current_user:
+            await super().get(path)  # to the login
+        elif room.share and path not in room.pages:
+            self.set_status(404)
+            self.finish("there is no such page")
+        elif room.seats.taken >= room.seats.number:
             self.set_status(503)
             self.set_header("Retry-After", str(_AGAIN))
             self.finish(_FULL.format(again=_AGAIN, seats=room.seats.number))
-            return
-        with room.seats.at_the_door():
-            await super().get(path)
+        else:
+            with room.seats.at_the_door():
+                await super().get(path)
 
 # %% ../../nbs/26p_classroom.ipynb #rm14
 _CLOSED = ("/voila/api/contents", "/voila/files", "/voila/tree")
@@ -121,20 +121,16 @@ _CLOSED = ("/voila/api/contents", "/voila/files", "/voila/tree")
 
 def addresses() -> list[str]:
     "Those of this computer in its networks."
+    import psutil
+
     found = [a.address for card in psutil.net_if_addrs().values() for a in card if a.family == 2]
     return [a for a in found if not a.startswith("127.")] or ["localhost"]
 
 
-class Room(Voila):
-    "Voilà with a number of seats."
+class _Rules:
+    "Stand before Voilà's application: seats, and what others may see."
 
-    visitors = Int(None, allow_none=True, config=True, help="at a time; None: what memory allows")
-    share = Bool(False, config=True, help="for other computers, with a token")
     first = "voila/render/classroom.ipynb"
-
-    @default("token")
-    def _new_token(self) -> str | None:
-        return secrets.token_hex(8) if self.share else None
 
     @property
     def pages(self) -> list[str]:
@@ -151,6 +147,8 @@ class Room(Voila):
 
     def init_settings(self) -> dict:
         "Voilà's, and the seats."
+        if self.share and self.token is None:
+            self.token = secrets.token_hex(8)
         settings = super().init_settings()
         number = self.visitors or seats_for(memory_at_hand())
         self.seats = Seats(self.kernel_manager, number)
@@ -161,12 +159,29 @@ class Room(Voila):
         "Voilà's behind a door, without lists and files where the room is shared."
         handlers = super().init_handlers()
         if self.share:
-            open_ones = [h for h in handlers if not any(part in h[0] for part in _CLOSED)]
-            handlers = [h for h in open_ones if h[0] != self.server_url]
-            handlers.append(
-                (self.server_url, RedirectHandler, dict(url=self.base_url + self.first))
-            )
-        return [(h[0], _Door, *h[2:]) if h[1] is TornadoVoilaHandler else h for h in handlers]
+            handlers = [h for h in handlers if not any(part in h[0] for part in _CLOSED)]
+            handlers = [h for h in handlers if h[0] != self.server_url] + [self.entrance()]
+        return [(h[0], self.door, *h[2:]) if h[1] is self.pages_of else h for h in handlers]
+
+    def entrance(self) -> tuple:
+        "From the bare address to the classroom."
+        from tornado.web import RedirectHandler
+
+        return self.server_url, RedirectHandler, dict(url=self.base_url + self.first)
+
+# %% ../../nbs/26p_classroom.ipynb #rm14b
+def room_class() -> type:
+    "Voilà with a number of seats: an application with the settings `visitors` and `share`."
+    from voila.app import Voila
+    from voila.tornado.handler import TornadoVoilaHandler
+
+    traits = dict(
+        visitors=Int(None, allow_none=True, config=True, help="at a time; None: as memory allows"),
+        share=Bool(False, config=True, help="for other computers, with a token"),
+        door=type("Door", (_Door, TornadoVoilaHandler), {}),
+        pages_of=TornadoVoilaHandler,
+    )
+    return type(Voila)("Room", (_Rules, Voila), traits)
 
 # %% ../../nbs/26p_classroom.ipynb #rm17
 SHARED = "HRDA_SHARED"  # environment variable: others may come, nothing of this computer is shown
@@ -174,7 +189,7 @@ SHARED = "HRDA_SHARED"  # environment variable: others may come, nothing of this
 
 def main() -> None:
     "Serve the pages of this folder."
-    room = Room.instance()
+    room = room_class().instance()
     room.initialize()
     if room.share:
         os.environ[SHARED] = "1"
