@@ -17,8 +17,8 @@ from typing import Any
 from traitlets import Bool, Int
 
 # %% ../../nbs/26p_classroom.ipynb #rm06
-_VISITOR = 1.2  # GB of a process in which all tabs have been opened
-_SPARE = 2.5  # GB for the processes that wait for the next visitors, and for the server
+_VISITOR = 1.4  # GB of a process in which all tabs have been opened
+_SPARE = 3.0  # GB for the processes that wait for the next visitors, and for the server
 _GROUP = Path("/sys/fs/cgroup")  # the limits of a container
 
 
