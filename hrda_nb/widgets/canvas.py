@@ -328,7 +328,7 @@ _CSS = """
 .hrda-frame {
   position: relative;
 }
-.hrda-canvas {
+canvas.hrda-canvas {
   width: 100%;
   height: auto;
   display: block;
@@ -336,7 +336,7 @@ _CSS = """
   cursor: crosshair;
   background: rgba(128, 128, 128, .3);
 }
-.hrda-canvas:focus-visible {
+canvas.hrda-canvas:focus-visible {
   outline: 3px solid #1976d2;
   outline-offset: -3px;
 }

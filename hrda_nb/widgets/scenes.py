@@ -405,7 +405,7 @@ def _frame_controls(
     shared = {}
     if scenes:
         shared["picture"] = dropdown(
-            "picture", "which picture to look at", scenes.names, width="16em"
+            "picture", "which picture to look at", scenes.names, width="19em"
         )
         shared["upload"] = widgets.FileUpload(
             accept="image/*", description="own picture", tooltip="look at a picture of your own"
