@@ -641,6 +641,11 @@ class Lab:
     # 0.0.0.0: other machines may come too; to the classroom pages without a password
     ip: str = "localhost"
     browser: bool = True  # open a browser
+    # of the classroom at a time, each with a process of their own; None: as memory allows
+    visitors: Count | None = None
+    # let other machines see the classroom: listen to the network, print addresses with a token,
+    # serve its pages and nothing else
+    share: bool = False
 
     def __call__(self) -> int:
         command, folder = _server(self, _notebooks())
@@ -667,22 +672,32 @@ def _server(
     notebooks: Path,  # the clone's nbs
 ) -> _Server:
     "The server behind `hrda lab`. Raises `UserError` for what is missing."
-    if lab.classroom:  # the pages' settings stand in nbs/apps/voila.json
+    if lab.classroom:
         _must_have("Voilà", "voila")
         folder = _in_clone(notebooks, "apps")
-        flags = [f"--Voila.ip={lab.ip}"]
-        last = ["."]
-    else:
-        start = "walkthroughs/course.ipynb"
-        _must_have("JupyterLab", "jupyterlab")
-        _in_clone(notebooks, start)
-        folder = notebooks
-        flags = [f"--ServerApp.ip={lab.ip}", f"--LabApp.default_url=/lab/tree/{start}"]
-        last = ["--allow-root"] if _is_root() else []  # in a container one is
-    if not lab.browser:
-        flags.append("--no-browser")
-    package = "voila" if lab.classroom else "jupyterlab"
-    return _Server([sys.executable, "-m", package, f"--port={lab.port}", *flags, *last], folder)
+        return _Server(_started(lab, "hrda_nb.widgets.classroom", _room_flags(lab)), folder)
+    if lab.share or lab.visitors:
+        raise UserError("--share and --visitors are for the classroom pages: add --classroom")
+    start = "walkthroughs/course.ipynb"
+    _must_have("JupyterLab", "jupyterlab")
+    _in_clone(notebooks, start)
+    flags = [f"--ServerApp.ip={lab.ip}", f"--LabApp.default_url=/lab/tree/{start}"]
+    flags += ["--allow-root"] if _is_root() else []  # in a container one is
+    return _Server(_started(lab, "jupyterlab", flags), notebooks)
+
+
+def _started(lab: Lab, package: str, flags: list[str]) -> list[str]:
+    "The command line of a server."
+    quiet = [] if lab.browser and not lab.share else ["--no-browser"]
+    return [sys.executable, "-m", package, f"--port={lab.port}", *quiet, *flags]
+
+
+def _room_flags(lab: Lab) -> list[str]:
+    "Settings of the classroom's server; others stand in nbs/apps/voila.json."
+    ip = "0.0.0.0" if lab.share and lab.ip == "localhost" else lab.ip
+    flags = [f"--Voila.ip={ip}"]
+    flags += [f"--Room.visitors={lab.visitors}"] if lab.visitors else []
+    return [*flags, *(["--Room.share=True"] if lab.share else []), "."]
 
 
 def _must_have(name: str, package: str) -> None:

@@ -93,7 +93,9 @@ def serving(command, env, log, url):
     with open(log, "w", encoding="utf-8") as to:
         server = subprocess.Popen(command, env={**os.environ, **env}, stdout=to, stderr=to)
     try:
-        _wait_until(lambda: urllib.request.urlopen(url, timeout=5).status == 200, 90, log.read_text)
+        _wait_until(
+            lambda: urllib.request.urlopen(url, timeout=5).status == 200, 180, log.read_text
+        )
         yield server
     finally:
         server.terminate()
@@ -137,12 +139,14 @@ def _write_settings(folder):
 
 
 @contextmanager
-def serve_pages(state):
-    "The classroom pages, started as a user does; yields address, log file and process number"
+def serve_pages(state, *more):
+    """The classroom pages, started as a user does, perhaps with more options; yields address, log
+    file and process number"""
     port = free_port()
     main = "import sys; from hrda_nb.cli import main; sys.exit(main())"
-    options = ["--classroom", "--no-browser", "--ip", "127.0.0.1", "--port", str(port)]
-    command = [sys.executable, "-c", main, "lab", *options]
+    options = ["--classroom", "--no-browser", "--port", str(port)]
+    options += [] if "--share" in more else ["--ip", "127.0.0.1"]
+    command = [sys.executable, "-c", main, "lab", *options, *more]
     env = {
         "JUPYTER_CONFIG_DIR": str(state / "config"),
         "JUPYTER_RUNTIME_DIR": str(state / "runtime"),

@@ -3,10 +3,13 @@
 import os
 import re
 import time
+import urllib.error
+import urllib.request
 
 import browser
 import notebooks
 import numpy as np
+import psutil
 import pytest
 from notebooks import ROOT
 from PIL import Image
@@ -199,6 +202,24 @@ def check_painting(drawn):
     assert drawn.canvas.is_visible()
 
 
+def test_a_view_in_lab(lab):
+    "Nothing is cut off beside the file browser; a restarted kernel is said in one sentence"
+    page, url, folder = lab
+    page.set_viewport_size(dict(width=1400, height=1600))
+    source = "from hrda_nb.widgets import explore_predictions", "explore_predictions()"
+    browser.write_notebook(folder / "view.ipynb", *source)
+    assert browser.run_notebook(page, url, "view.ipynb").ok
+    asked = page.locator(".hrda-pixel")
+    asked.filter(has_text="taken for").wait_for(timeout=30_000)
+    cut = "e => [e, ...e.querySelectorAll('*')].some(p => p.scrollWidth > p.clientWidth + 1"
+    cut += " && getComputedStyle(p).overflowX !== 'visible')"
+    assert not asked.evaluate(cut)
+    page.evaluate(f"() => {{ {browser.SESSION}.session.kernel.restart() }}")
+    gone = page.locator(".hrda-gone", has_text="Run the cells of the notebook again")
+    gone.wait_for(timeout=30_000)
+    page.wait_for_function(browser.IDLE, timeout=60_000)
+
+
 SLIDER = """
 import ipywidgets as widgets
 slider = widgets.IntSlider(3, description="steps")
@@ -246,12 +267,47 @@ def test_explorer(pages, tmp_path):
     found = []
     assert browser.sent_elsewhere(page, lambda: found.append(opened(page, url, "explorer"))) == []
     view = page.locator(".hrda-predictions")
+    view.locator(".hrda-words", has_text="computed on").wait_for(timeout=10_000)
+    assert page.evaluate(UNNAMED) == []
+    assert view.get_by_role("slider").first.get_attribute("aria-label").startswith("opacity")
+    assert view.get_by_role("button", name="own picture").inner_text().strip() == "own picture"
+    check_busy(view)
     check_opacity(view, found[0])
     browser.screenshot(page, "explorer")
     check_pixel(page, view, found[0])
     check_uploads(page, view, found[0], tmp_path)
     check_fusion(page)
     browser.screenshot(page, "explorer_fusion")
+
+
+BUSY = """(view, index) => new Promise(done => {
+  const seen = [];
+  const note = () => {
+    const canvas = view.querySelector('canvas');
+    seen.push([view.getAttribute('aria-busy'), canvas.getAttribute('aria-busy')].join());
+    if (seen.at(-1) === 'false,false') done(seen);
+  };
+  new MutationObserver(note).observe(view, {attributeFilter: ['aria-busy']});
+  const choice = view.querySelector('select');
+  choice.selectedIndex = index;
+  choice.dispatchEvent(new Event('change', {bubbles: true}));
+})"""
+
+
+def check_busy(view):
+    "A picture that is being computed says so, and no longer when it is there"
+    assert view.evaluate(BUSY, 3) == ["true,true", "false,false"]
+    looks = "v => getComputedStyle(v.querySelector('.hrda-frame'), '::after').content"
+    assert view.evaluate(looks) == "none"
+    marked = "v => { v.classList.add('hrda-busy'); const c = (LOOKS)(v);"
+    marked += " v.classList.remove('hrda-busy'); return c }"
+    assert view.evaluate(marked.replace("LOOKS", looks)) == '"computing …"'
+
+
+UNNAMED = """() => [...document.querySelectorAll('button, select, input, [role=slider]')]
+  .filter(e => e.checkVisibility() && !e.labels?.length)
+  .filter(e => !e.getAttribute('aria-label') && !e.textContent.trim())
+  .map(e => e.outerHTML.slice(0, 120))"""
 
 
 def check_opacity(view, canvas):
@@ -328,6 +384,20 @@ STEPS = {  # what to do in each tab: a key on its first slider, or a button
 }
 
 
+LOWEST = """() => Math.max(...[...document.querySelectorAll('canvas, .hrda-chart')]
+  .filter(e => e.checkVisibility()).map(e => e.getBoundingClientRect().bottom + scrollY))"""
+SMALL = """() => [...document.querySelectorAll('.hrda-pages :is(button, label, p, li, td, th)')]
+  .filter(e => e.checkVisibility() && e.textContent.trim())
+  .filter(e => parseFloat(getComputedStyle(e).fontSize) < 16).map(e => e.outerHTML.slice(0, 120))"""
+
+
+def check_projector(page):
+    "All pictures of a tab are seen without scrolling, letters are large, controls have names"
+    assert page.evaluate(LOWEST) <= page.viewport_size["height"]
+    assert page.evaluate(SMALL) == []
+    assert page.evaluate(UNNAMED) == []
+
+
 def colourful(picture):
     return np.ptp(picture.astype(int), -1).mean()
 
@@ -335,9 +405,11 @@ def colourful(picture):
 def test_classroom(pages, tmp_path):
     "In Voilà: every tab opens in order, without internet, and its controls change what is seen"
     page, url, *_ = pages
+    page.set_viewport_size(dict(width=1280, height=720))
     assert browser.sent_elsewhere(page, lambda: opened(page, url, "classroom")) == []
     *tabs, last = page.get_by_role("tab").all()
     assert [t.inner_text() for t in tabs] == [f"{i + 1} {name}" for i, name in enumerate(STEPS)]
+    check_domain_gap(page)
     for tab, name in zip(tabs, STEPS):
         tab.click()
         check_tab(page, name)
@@ -346,12 +418,33 @@ def test_classroom(pages, tmp_path):
     check_watching(page, tmp_path / "run")
 
 
+def check_domain_gap(page):
+    "Before and after adaptation stand on both sides of the wiper, on streets of both cameras"
+    view = page.locator(".hrda-predictions")
+    words = view.locator(".hrda-words")
+
+    def means():
+        return [int(n) for n in re.findall(r"mean IoU (\d+)%", words.inner_text())]
+
+    assert "click a pixel" in view.inner_text()
+    before, after = means()
+    assert before + 8 < after
+    canvas = view.locator("canvas")
+    assert "Left of the wiper source only, right of it adapted" in canvas.get_attribute(
+        "aria-label"
+    )
+    with browser.redrawn(canvas):
+        view.locator("select").first.select_option("source city_0250000")
+    assert means()[0] > before + 8
+
+
 def check_tab(page, name):
     "One step changes what a tab shows"
     view = page.locator(".hrda-pages .hrda-view:visible")
     view.wait_for(timeout=90_000)
     canvas = view.locator("canvas").first
     page.wait_for_function("c => c.dataset.drawn", arg=canvas.element_handle(), timeout=60_000)
+    check_projector(page)
     before = view.evaluate(LOOKS)
     colours = colourful(browser.picture(canvas))
     take_step(view, STEPS[name])
@@ -419,13 +512,107 @@ def take_step(view, step):
 
 
 def check_watching(page, run):
-    "The last tab waits for a training, and then for its first step, without a button"
+    "The last tab waits for a training and its first step, without a button; not for a typo"
     folder = page.get_by_label("folder")
+    folder.fill(str(run / "no" / "such"))
+    folder.press("Enter")
+    page.get_by_text("this folder does not exist").wait_for(timeout=30_000)
+    assert page.get_by_role("button", name="play").count() == 1  # it does not read again and again
+    assert page.evaluate(UNNAMED) == []
     folder.fill(str(run))
     folder.press("Enter")
     page.get_by_text("run: waiting for the training to begin").wait_for(timeout=30_000)
     run.mkdir()
     page.get_by_text("run: waiting for the first step").wait_for(timeout=30_000)
+
+
+def test_small_and_dark(pages):
+    "On a telephone all tabs can be read and nothing is wider than the screen; dark is dark"
+    page, url, *_ = pages
+    page.set_viewport_size(dict(width=390, height=844))
+    page.emulate_media(color_scheme="dark")
+    opened(page, url, "explorer")
+    browser.screenshot(page, "explorer_small_dark")
+    cut = "() => [...document.querySelectorAll('[role=tab] .lm-TabBar-tabLabel')]"
+    cut += ".filter(e => e.scrollWidth > e.clientWidth + 1).map(e => e.textContent)"
+    assert page.evaluate(cut) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    shade = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)"
+    assert max(page.evaluate(shade)) < 50
+    page.emulate_media(color_scheme="light")
+    page.set_viewport_size(dict(width=1400, height=1600))
+
+
+KERNEL = "JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId"
+
+
+def test_a_lost_process(pages):
+    "One sentence says that nothing answers any more"
+    page, url, _, pid = pages
+    opened(page, url, "explorer")
+    page.wait_for_timeout(1500)
+    kernel = page.evaluate(KERNEL)
+    for process in psutil.Process(pid).children():
+        if kernel in " ".join(process.cmdline()):
+            process.kill()
+    gone = page.locator(".hrda-gone", has_text="Python process behind this page has ended")
+    gone.wait_for(timeout=30_000)
+    assert gone.count() == 1
+    icons = "() => [...document.querySelectorAll('.jupyter-widgets-disconnected')]"
+    icons += ".map(e => getComputedStyle(e, '::before').content).filter(c => c !== 'none')"
+    assert page.evaluate(icons) == []
+
+
+def answer(url, **headers):
+    "Status and text of a page, whatever it is"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as r:
+            return r.status, r.read().decode()
+    except urllib.error.HTTPError as e:
+        return e.code, e.read().decode()
+
+
+def test_a_full_room(page, tmp_path):
+    "Who finds no seat reads why, and gets one when somebody has left"
+    with browser.serve_pages(tmp_path, "--visitors", "1") as (url, log, _):
+        assert "Seats for 1 visitors" in log.read_text()
+        opened(page, url, "explorer")
+        status, text = answer(f"{url}/voila/render/explorer.ipynb")
+        assert status == 503
+        assert "The room is full" in text
+        page.goto("about:blank")
+        for _ in range(60):
+            page.wait_for_timeout(500)
+            if answer(f"{url}/voila/render/explorer.ipynb")[0] == 200:
+                return
+        raise AssertionError("the seat of a closed page stays taken")
+
+
+CLOSED = ["voila/files/voila.json", "voila/api/contents", "voila/tree", "api/terminals", "lab"]
+SOCKET = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+
+
+def test_a_shared_room(page, tmp_path):
+    "Without the token nothing is seen, with it pages only"
+    with browser.serve_pages(tmp_path, "--share", "--visitors", "2") as (url, log, _):
+        printed = re.search(
+            r"http://\S+/(voila/render/classroom.ipynb\?token=\w+)", log.read_text()
+        )
+        address = printed[1]
+        token = address.split("=")[1]
+        for path in ("", "voila/render/classroom.ipynb", *CLOSED):
+            status, text = answer(f"{url}/{path}")
+            assert status in (403, 404) or "Password or token" in text, path
+            assert "kernelId" not in text
+        channel = f"{url}/api/kernels/00000000-0000-0000-0000-000000000000/channels"
+        key = {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA=="}
+        assert answer(channel, **SOCKET, **key)[0] == 403
+        for path in (*CLOSED, "voila/render/voila.json", "voila/render/..%2Findex.ipynb"):
+            assert answer(f"{url}/{path}?token={token}")[0] in (403, 404), path
+        page.goto(f"{url}/{address}", timeout=120_000)
+        page.get_by_role("tab", name="10 masking").wait_for(timeout=60_000)
+        assert page.get_by_role("tab").count() == 10  # none reads folders of this computer
+        page.goto("about:blank")
 
 
 def test_a_second_visitor(pages, remark):

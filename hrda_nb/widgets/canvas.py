@@ -37,7 +37,8 @@ function fitCanvas(H, W) {
   if (canvas.width === W && canvas.height === H) return;
   canvas.width = W;
   canvas.height = H;
-  canvas.style.maxWidth = `${900 * W / H}px`;  // a portrait stays on the screen
+  // a portrait stays on the screen, and a page may ask for less
+  canvas.style.maxWidth = `calc(var(--hrda-picture-height, 900px) * ${W / H})`;
 }
 
 function draw() {
@@ -103,7 +104,7 @@ function drawBox(box, unit) {
   drawFrame(box, 6 * unit, "black");
   drawFrame(box, (box.name === selected ? 4 : 2) * unit, colour);
   if (!box.label) return;
-  const size = 13 * unit;
+  const size = 16 * unit;
   ctx.font = `${size}px sans-serif`;
   const width = ctx.measureText(box.label).width;
   ctx.fillStyle = colour;
@@ -297,6 +298,7 @@ canvas.className = "hrda-canvas";
 canvas.tabIndex = 0;
 canvas.setAttribute("role", "img");
 canvas.dataset.lmSuppressShortcuts = true;  // keys are for the picture, not for JupyterLab
+el.classList.add("hrda-frame");
 el.append(canvas);
 """
 _END = """
@@ -323,15 +325,18 @@ export default { render };
 # %% ../../nbs/26a_canvas.ipynb #n5e1aa7
 _ESM = "".join([_BEGIN, _LOAD, _SHAPES, _BOXES, _MARK, _MOVES, _POINTER, _LISTEN, _KEYS, _END])
 _CSS = """
-.hrda-canvas {
+.hrda-frame {
+  position: relative;
+}
+canvas.hrda-canvas {
   width: 100%;
   height: auto;
   display: block;
   touch-action: none;
   cursor: crosshair;
-  background: #ddd;
+  background: rgba(128, 128, 128, .3);
 }
-.hrda-canvas:focus-visible {
+canvas.hrda-canvas:focus-visible {
   outline: 3px solid #1976d2;
   outline-offset: -3px;
 }

@@ -96,6 +96,7 @@ _TRACK = (
     "display:inline-block;position:relative;height:.8em;vertical-align:-.05em;"
     "background:rgba(128,128,128,.2)"
 )
+_SLIVER = 0.01  # of a track: less than a pixel, and its edge would be all there is to see
 _EDGE = "box-shadow:inset 0 0 0 1px rgba(90,90,90,.6)"  # also a white bar is seen on white
 
 
@@ -107,6 +108,7 @@ def _strip(left: float, width: str, style: str) -> str:
 def _filled(value: float, full: float, signed: bool) -> tuple[float, float]:
     "Where a bar begins in its track and how long it is, both in percent."
     part = 0.0 if np.isnan(value) else float(np.clip(value / full, -1 if signed else 0, 1))
+    part = 0.0 if abs(part) < _SLIVER else part
     if signed:
         return min(50.0, 50 + 50 * part), 50 * abs(part)
     return 0.0, 100 * part
@@ -119,17 +121,19 @@ def bar(
     *,
     full: float = 1.0,  # the value that fills the track
     width: float = 4,  # of the track, in letters
-    tick: float | None = None,  # another value to compare with: a black line
+    tick: float | None = None,  # another value to compare with: a line across
     signed: bool = False,  # from the middle, to the left below 0
 ) -> str:  # HTML
     "A horizontal bar and its number."
     start, length = _filled(value, full, signed)
     fill = f"top:0;height:100%;background:{css_colour(colour)};{_EDGE}"
-    parts = [_strip(start, f"{length:.1f}%", fill)]
+    parts = [_strip(start, f"{length:.1f}%", fill)] if length else []
     if signed:
         parts.append(_strip(50, "1px", "top:0;height:100%;background:#777"))
     if tick is not None:
-        parts.append(_strip(100 * tick / full, "3px", "top:-.15em;height:1.1em;background:#000"))
+        parts.append(
+            _strip(100 * tick / full, "3px", "top:-.15em;height:1.1em;background:currentColor")
+        )
     track = f'<span style="{_TRACK};width:{width:g}em">{"".join(parts)}</span>'
     text = percent(value) if text is None else text
     return f'<span style="white-space:nowrap">{track} {escape(text)}</span>'
@@ -152,9 +156,10 @@ def table(
     *,
     css: str = "table",  # the CSS class is hrda-CSS
     numbers: bool = False,  # cells hold plain numbers: align them on the right
+    tight: bool = False,  # lines close together, for many rows
 ) -> str:  # HTML
     "A small table, of bars or numbers."
-    name = "text-align:left;font-weight:normal"
+    name = f"text-align:left;font-weight:normal;white-space:{'nowrap' if numbers else 'normal'}"
     style = f"padding:0 0 0 .7em;text-align:{'right' if numbers else 'left'}"
     lines = []
     if head:
@@ -164,7 +169,7 @@ def table(
         cells = [_cell("td", c, style) for c in others]
         lines.append(_cell("th", first, name, "row") + "".join(cells))
     body = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f'<table class="hrda-{css}" style="line-height:1.4">{body}</table>'
+    return f'<table class="hrda-{css}" style="line-height:{1.2 if tight else 1.4}">{body}</table>'
 
 # %% ../../nbs/26c_charts.ipynb #n3d5c30
 def colour_key(
@@ -263,7 +268,8 @@ def pale(
 
 # %% ../../nbs/26c_charts.ipynb #n204731
 BLUE, ORANGE = "#0072B2", "#D55E00"  # told apart by every eye
-_LEFT, _TOP, _WIDE, _HIGH = 48, 32, 400, 180  # of the axes, in pixels of the drawing
+_LEFT, _TOP, _WIDE, _HIGH = 60, 32, 400, 180  # of the axes, in pixels of the drawing
+_LETTERS = 19  # pixels of the drawing
 
 # %% ../../nbs/26c_charts.ipynb #n67fe62
 @dataclass(frozen=True, eq=False)
@@ -298,11 +304,11 @@ def _axes(title: str) -> list[str]:
     "Lines at 0, 50 and 100 %, and the scale below."
     parts = []
     for share in (0, 0.5, 1):
-        parts.append(f'<path d="M{_x(0)} {_y(share)}H{_x(1)}" stroke="#ccc"/>')
+        parts.append(f'<path d="M{_x(0)} {_y(share)}H{_x(1)}" stroke="#888" stroke-opacity=".5"/>')
         parts.append(_text(_x(0) - 6, _y(share) + 5, f"{share:.0%}", "end"))
     for value in (0, 0.25, 0.5, 0.75, 1):
-        parts.append(_text(_x(value), _y(0) + 18, f"{value:g}", "middle"))
-    return [*parts, _text(_x(0.5), _y(0) + 36, title, "middle")]
+        parts.append(_text(_x(value), _y(0) + 21, f"{value:g}", "middle"))
+    return [*parts, _text(_x(0.5), _y(0) + 43, title, "middle")]
 
 
 def _path(line: Line) -> str:
@@ -350,14 +356,16 @@ def curve_chart(
     parts = _axes(title)
     parts += [_path(line) for line in sorted(lines, key=lambda line: line.strong)]
     if at is not None:
-        parts.append(f'<path d="M{_x(at):.1f} {_y(0)}V{_y(1)}" stroke="black" stroke-width="1.5"/>')
+        parts.append(
+            f'<path d="M{_x(at):.1f} {_y(0)}V{_y(1)}" stroke="currentColor" stroke-width="1.5"/>'
+        )
         parts += [_dot(line, at) for line in lines if line.strong]
     parts += _notes(lines)
-    size = f'viewBox="0 0 {_LEFT + _WIDE + 24} {_TOP + _HIGH + 44}"'
+    size = f'viewBox="0 0 {_LEFT + _WIDE + 24} {_TOP + _HIGH + 50}"'
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="hrda-chart" role="img" {size} '
-        f'aria-label="{escape(alt)}" style="width:100%;max-width:755px;background:white" '
-        f'font-family="sans-serif" font-size="14">{"".join(parts)}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="hrda-chart" role="img" {size}'
+        f' aria-label="{escape(alt)}" style="width:100%;max-width:600px" font-family="sans-serif"'
+        f' font-size="{_LETTERS}" fill="currentColor">{"".join(parts)}</svg>'
     )
 
 # %% ../../nbs/26c_charts.ipynb #n73ca3b
@@ -387,7 +395,7 @@ def captioned(
 ) -> np.ndarray:  # (H,W,3) uint8
     "A picture with a name in its corner; as it is where there is no room."
     image = Image.fromarray(picture)
-    size = max(9, image.width // 36)  # of the letters
+    size = max(9, image.width // 26)  # of the letters
     font = ImageFont.load_default(size)
     width = int(font.getlength(text)) + size
     if width > 0.45 * image.width or 3 * size > image.height:

@@ -30,7 +30,7 @@ from ..uda.pseudo_labels import PseudoLabels
 from ..uda.self_training import Mixture, SelfTrainingConfig, mix
 from .canvas import Canvas
 from .charts import class_name, css_colour, pale, percent
-from .controls import button, dropdown, row, slider, switch, tagged
+from .controls import button, column, dropdown, grid, row, slider, switch, tagged
 from .pseudo_labels import WEIGHTINGS, weighted_labels
 from hrda_nb.widgets.scenes import (
     Drawing,
@@ -221,9 +221,9 @@ def _names(collage: _Collage, classes: ClassTable) -> str:
 _TITLES = {
     "source": "source: click a class to paste it",
     "target": "target",
-    "weight": "weight of the mixture: dark 0, bright 1",
     "mixed": "mixed picture",
     "label": "mixed label",
+    "weight": "weight of the mixture: dark 0, bright 1",
 }
 
 
@@ -284,7 +284,7 @@ def _mixture_controls() -> dict[str, widgets.Widget]:
         strength=slider("strength", strength, 0.2, (0.0, 0.5, 0.05), width="16em"),
         blurred=switch("blur", "blur the mixture"),
         sigma=slider("σ in pixels", sigma, 1.0, (0.15, 3.0, 0.05), width="16em"),
-        weighting=dropdown("a pseudo-label counts", counts, WEIGHTINGS, width="34em"),
+        weighting=dropdown("a pseudo-label counts", counts, WEIGHTINGS, width="100%"),
     )
 
 # %% ../../nbs/26j_class_mix.ipynb #n6e130d
@@ -301,15 +301,14 @@ class _ClassMixPage(View):
     def make_canvases(self) -> dict[str, Canvas]:
         return {name: Canvas() for name in _TITLES}
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
+    def arrange(self, *_: str) -> list[widgets.Widget]:
         self.picture.description = "target"
         jitter = widgets.HBox([self.jittered, self.strength])
         blur = widgets.HBox([self.blurred, self.sigma])
-        controls = self.control_row("street", "shuffle", "nothing")
-        controls.children += (jitter, blur, self.weighting)
-        small = [self.panel(name, "32.5%") for name in ("source", "target", "weight")]
-        large = [self.panel(name, "49%") for name in ("mixed", "label")]
-        return [controls, self.chosen, row(*small, *large), self.words, self.legend]
+        controls = self.control_row(*self.shared, "street", "shuffle", "nothing")
+        panels = [self.panel(name) for name in _TITLES]
+        side = column(self.words, self.weighting, jitter, blur)
+        return [controls, self.chosen, grid(*panels, side), self.legend]
 
 # %% ../../nbs/26j_class_mix.ipynb #c055
 class _SourceView(_ClassMixPage):

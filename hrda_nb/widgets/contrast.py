@@ -45,7 +45,7 @@ from hrda_nb.widgets.charts import (
     pale,
     table,
 )
-from .controls import button, column, dropdown, row, slider, toggles
+from .controls import button, column, dropdown, grid, slider, toggles
 from hrda_nb.widgets.scenes import (
     Drawing,
     Models,
@@ -355,10 +355,10 @@ def _loss_table(p: PixelPull) -> str:  # HTML; empty: nothing is contrasted
     costs = {
         "<b>this anchor</b>": p.costs[-1],
         "its class, mean": p.costs[mine].mean(),
-        "all anchors, mean: the loss": p.costs.mean(),
+        "all anchors: the loss": p.costs.mean(),
     }
     full = max(*costs.values(), 1e-6)
-    rows = [(n, bar(c, _GREY, f"{c:.2f}", full=full, width=9)) for n, c in costs.items()]
+    rows = [(n, bar(c, _GREY, f"{c:.2f}", full=full, width=6)) for n, c in costs.items()]
     return table(["", "pixel contrast"], rows, css="loss-table")
 
 
@@ -391,7 +391,7 @@ def _likeness_table(p: PixelPull) -> str:  # HTML; empty: nothing is contrasted
     for name, (values, of, colour) in kinds.items():
         value = float(of(values)) if len(values) else np.nan
         text = f"{value:.2f}" if len(values) else "–"
-        rows.append((name, bar(value, colour, text, width=9)))
+        rows.append((name, bar(value, colour, text, width=6)))
     return table(["", "similarity"], rows, css="likeness")
 
 
@@ -453,8 +453,8 @@ def _pair_words(pair: PatchPair, places: Places, temperature: float) -> str:  # 
     n = places.first.shape[1]
     matched, other = pair.similarity[pair.place], pair.similarity[pair.other]
     bars = [
-        ("<b>the same place</b>, in both crops", bar(matched, _BLUE, f"{matched:.2f}", width=9)),
-        ("the most similar other place", bar(other, _ORANGE, f"{other:.2f}", width=9)),
+        ("<b>the same place</b>, in both crops", bar(matched, _BLUE, f"{matched:.2f}", width=6)),
+        ("the most similar other place", bar(other, _ORANGE, f"{other:.2f}", width=6)),
     ]
     itself = "finds itself"
     if pair.rank > 1:
@@ -647,7 +647,7 @@ def _drawing(c: _Contrast, side: int, classes: ClassTable) -> Drawing:
     bars = f"{_loss_table(p)}{_likeness_table(p)}"
     texts = dict(
         scale=key + _scale(float(p.similarity.min())),
-        losses=f'<div style="display:flex;gap:2em">{bars}</div>' if bars else "",
+        losses=bars,
         pixel=_pixel_words(p, c.predicted, c.clicked, classes),
         pairs=_patch_words(c),
     )
@@ -687,21 +687,14 @@ class _ContrastPage(View):
     def make_texts(self) -> Sequence[str]:
         return "scale", "losses", "pixel", "pairs"
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
-        panels = {n: self.panel(n, "49%") for n in ("anchors", "similarity", "patches")}
-        crops = row(self.panel("first", "49%"), self.panel("second", "49%"))
-        self.losses.layout.margin = "0 2em 0 0"
-        numbers = row(self.losses, self.scale, justify="flex-start")
-        side = column(crops, self.pairs, width="49%", min_width="420px")
-        return [
-            self.control_row(*own),
-            row(panels["anchors"], panels["similarity"]),
-            numbers,
-            self.pixel,
-            row(panels["patches"], side),
-            self.words,
-            self.legend,
+    def arrange(self, *controls: str) -> list[widgets.Widget]:
+        numbers = column(self.pixel, self.losses, min_width="0")
+        crops = grid(self.panel("first"), self.panel("second"), least="8em", most=2)
+        fields = [
+            *(self.panel("anchors"), self.panel("similarity"), numbers),
+            *(self.panel("patches"), crops, self.pairs),
         ]
+        return [self.control_row(*controls), grid(*fields), self.scale, self.words, self.legend]
 
 # %% ../../nbs/26n_contrast.ipynb #53294040
 class _CropsView(_ContrastPage):

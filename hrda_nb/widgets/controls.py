@@ -9,7 +9,9 @@ __all__ = ['slider', 'log_slider', 'stops', 'toggles', 'dropdown', 'switch', 'cl
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import anywidget
 import ipywidgets as widgets
+import traitlets
 
 from ..data.labels import ClassTable
 
@@ -184,6 +186,18 @@ def column(
     return widgets.VBox(children, layout=widgets.Layout(**layout))
 
 
+def grid(
+    *children: widgets.Widget,
+    least: str = "390px",  # CSS: width of a column
+    most: int = 3,  # columns
+) -> widgets.GridBox:
+    "Widgets in columns of one width, as many as there is room for."
+    share = f"{100 / most - 2:.0f}%"
+    columns = f"repeat(auto-fill, minmax(min(max({least}, {share}), 100%), 1fr))"
+    layout = widgets.Layout(grid_template_columns=columns, grid_gap="0 .6em", width="100%")
+    return widgets.GridBox(children, layout=layout)
+
+
 def tagged(
     widget: widgets.DOMWidget,
     *names: str,  # letters, digits, "_", " " and "-"
@@ -192,3 +206,215 @@ def tagged(
     for name in names:
         widget.add_class("hrda-" + name.replace("_", "-").replace(" ", "-"))
     return widget
+
+# %% ../../nbs/26b_controls.ipynb #sg02
+_NAMES = """
+const ICONS = {"fa-play": "play", "fa-pause": "pause", "fa-stop": "stop", "fa-retweet": "repeat"};
+
+function nameOf(part) {  // what its control says of itself
+  const label = part.closest(".jupyter-widgets")?.querySelector(".widget-label");
+  return [label?.textContent.trim(), label?.title].filter(Boolean).join(": ");
+}
+
+function setName(part, name) {
+  if (name && part.getAttribute("aria-label") !== name) part.setAttribute("aria-label", name);
+}
+
+function nameButton(button) {
+  const icon = button.querySelector("i");
+  const play = button.closest(".jupyter-widget-play, .widget-play");
+  const action = Object.keys(ICONS).find(name => icon?.classList.contains(name));
+  if (play) button.title = action ? ICONS[action] : "";
+  if (!button.textContent.trim()) setName(button, button.title);
+}
+
+function nameParts(root) {
+  root.querySelectorAll(".noUi-handle, select").forEach(part => setName(part, nameOf(part)));
+  root.querySelectorAll(".widget-readout").forEach(part => {
+    if (nameOf(part)) setName(part, `value of ${nameOf(part)}`);
+  });
+  root.querySelectorAll("button").forEach(nameButton);
+  for (const button of root.querySelectorAll(".widget-upload")) {
+    for (const node of button.childNodes) {
+      const plain = node.textContent.replace(/ \\(\\d+\\)$/, "");
+      if (plain !== node.textContent) node.textContent = plain;  // without the count
+    }
+  }
+}
+"""
+
+# %% ../../nbs/26b_controls.ipynb #sg03
+_LOSS = """
+const GONE = "The Python process behind this page has ended, so what you see no longer answers. ";
+const AWAY = "The connection to the Python process behind this page is lost: nothing answers. ";
+const VOILA = "Reload the page to begin again.";
+const LAB = "Run the cells of the notebook again.";
+const CHANGES = ["statusChanged", "connectionStatusChanged", "disposed"];  // of a kernel
+const ENDED = ["dead", "restarting", "autorestarting", "terminating"];  // a new one knows nothing
+
+const PATIENCE = 4000;  // milliseconds that a connection may take to come back
+"""
+
+# %% ../../nbs/26b_controls.ipynb #sg03b
+_BEGIN = """
+function render({model, el}) {
+const gone = document.createElement("p");
+gone.className = "hrda-gone";
+gone.setAttribute("role", "alert");
+const kernel = model.widget_manager?.kernel;
+const observer = new MutationObserver(() => requestAnimationFrame(tidy));
+const page = () => el.closest(".hrda-pages, .hrda-view");
+let ended = false;
+let away = false;
+
+function tidy() {
+  if (page()) nameParts(page());
+}
+
+function showWork() {
+  const view = el.closest(".hrda-view");
+  if (!view) return;
+  const busy = model.get("busy") && !ended && !away;
+  view.classList.toggle("hrda-busy", busy);
+  const parts = [view, ...view.querySelectorAll("canvas")];
+  for (const part of parts) part.setAttribute("aria-busy", busy);
+}
+
+function showLoss() {
+  const what = ended ? GONE : away ? AWAY : "";
+  const words = what && what + (document.body.dataset.voila ? VOILA : LAB);
+  if (gone.textContent === words) return;
+  gone.textContent = words;
+  showWork();
+}
+"""
+_END = """
+const connected = () => !kernel || kernel.connectionStatus === "connected";
+
+function look(_, news) {
+  ended ||= ENDED.includes(news) || kernel.isDisposed;
+  if (connected()) away = false;
+  else setTimeout(() => { away = !connected(); showLoss(); }, PATIENCE);
+  setTimeout(showLoss, 0);  // after the kernel's own listeners
+}
+
+function begin() {  // once the page holds it
+  if (!page()) { requestAnimationFrame(begin); return; }
+  if (!page().parentElement.closest(".hrda-pages")) page().prepend(gone);
+  observer.observe(page(), {childList: true, subtree: true, characterData: true});
+  tidy();
+  showWork();
+}
+
+for (const name of CHANGES) kernel?.[name]?.connect(look);
+model.on("change:busy", showWork);
+begin();
+return () => {
+  gone.remove();
+  observer.disconnect();
+  for (const name of CHANGES) kernel?.[name]?.disconnect(look);
+};
+}
+export default { render };
+"""
+
+# %% ../../nbs/26b_controls.ipynb #sg05
+_LOOKS = """
+@keyframes hrda-fade { to { opacity: .45; filter: grayscale(.8); } }
+@keyframes hrda-show { from { opacity: 0; } }
+.hrda-busy canvas, .hrda-busy .hrda-words, .hrda-busy .hrda-text, .hrda-busy .hrda-title,
+.hrda-busy .hrda-legend { animation: hrda-fade .2s .4s both; }
+.hrda-busy .hrda-frame::after {
+  content: "computing …";
+  position: absolute;
+  left: .6em;
+  bottom: .6em;
+  padding: .2em .7em;
+  color: black;
+  background: rgba(255, 255, 255, .9);
+  border: 1px solid black;
+  animation: hrda-show .1s .4s both;
+}
+.hrda-gone { margin: .3em 0; padding: .4em .8em; color: black; background: #ffd54f; }
+.hrda-gone { font-size: 16px; }
+.hrda-gone:empty { display: none; }
+.hrda-pages.jupyter-widgets-disconnected::before,
+.hrda-pages .jupyter-widgets-disconnected::before,
+.hrda-view.jupyter-widgets-disconnected::before,
+.hrda-view .jupyter-widgets-disconnected::before { content: none; }
+.hrda-view .widget-html, .hrda-view .widget-html-content { overflow-x: auto; height: auto; }
+.hrda-view .widget-html-content { line-height: 1.4; color: var(--jp-ui-font-color1, black); }
+.hrda-view .hrda-words { font-size: 15px; }
+.hrda-view .widget-box { max-width: 100%; }
+.hrda-view .widget-toggle-buttons > .widget-label { flex-shrink: 0; margin-right: .4em; }
+.hrda-view .hrda-switches .jupyter-button { margin: 2px !important; }
+"""
+_DARK = """
+@media (prefers-color-scheme: dark) {
+  :root:has(body[data-voila]) {
+    color-scheme: dark;
+    --jp-layout-color0: #111;
+    --jp-layout-color1: #212121;
+    --jp-layout-color2: #424242;
+    --jp-layout-color3: #616161;
+    --jp-ui-font-color0: #fff;
+    --jp-ui-font-color1: rgba(255, 255, 255, .87);
+    --jp-ui-font-color2: rgba(255, 255, 255, .7);
+    --jp-content-font-color0: #fff;
+    --jp-content-font-color1: #fff;
+    --jp-border-color1: #757575;
+    --jp-border-color2: #616161;
+    --jp-widgets-input-background-color: #333;
+    --jp-widgets-color: rgba(255, 255, 255, .87);
+  }
+  body[data-voila] { background: #111; color: #fff; }
+}
+"""
+
+# %% ../../nbs/26b_controls.ipynb #sg06
+_TABS = """
+.jupyter-widgets.hrda-pages > .lm-TabBar { height: auto; min-height: 0; overflow: visible; }
+.jupyter-widgets.hrda-pages > .lm-TabBar > .lm-TabBar-content { flex-wrap: wrap; height: auto; }
+.jupyter-widgets.hrda-pages > .lm-TabBar .lm-TabBar-tab {
+  flex: 0 0 auto;
+  max-width: none;
+  min-width: 0;
+  height: 30px;
+  padding: 0 8px;
+  line-height: 28px;
+}
+.jupyter-widgets.hrda-pages > .lm-TabBar .lm-TabBar-tabLabel {
+  font-size: 16px;
+  overflow: visible;
+}
+"""
+_CLASSROOM = """
+.hrda-pages {
+  --jp-widgets-font-size: 16px;
+  --jp-ui-font-size1: 16px;
+  --jp-widgets-inline-height: 30px;
+  --jp-widgets-container-padding: 4px 8px;
+  --hrda-picture-height: max(300px, calc(100vh - 250px));
+}
+.hrda-pages .hrda-view .hrda-words, .hrda-pages .hrda-lead p { font-size: 17px; }
+.hrda-pages .hrda-lead p { margin: 2px 0; white-space: normal; line-height: 1.35; }
+.hrda-pages .jupyter-button { padding: 0 8px; }
+body[data-voila]:has(.hrda-pages) .jp-Cell { padding: 0 4px; }
+body[data-voila]:has(.hrda-pages) .jp-RenderedMarkdown {
+  display: flex;
+  flex-wrap: wrap;
+  gap: 0 1em;
+  padding: 0;
+}
+body[data-voila]:has(.hrda-pages) :is(h1, blockquote) { margin: 0; padding: 0; border: 0; }
+body[data-voila]:has(.hrda-pages) h1 { font-size: 20px; line-height: 26px; }
+body[data-voila]:has(.hrda-pages) blockquote p { margin: 0; font-size: 16px; line-height: 26px; }
+"""
+
+# %% ../../nbs/26b_controls.ipynb #sg07
+class Signs(anywidget.AnyWidget):
+    "What the page says of the view that it stands in."
+
+    _esm = _NAMES + _LOSS + _BEGIN + _END
+    _css = _LOOKS + _DARK + _TABS + _CLASSROOM
+    busy = traitlets.Bool(False, help="what is seen is not yet the answer").tag(sync=True)

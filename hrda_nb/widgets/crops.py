@@ -23,8 +23,18 @@ from ..models.crops import box_mask, context_view, random_detail_box
 from ..models.hrda import fuse
 from ..plots import classes_in, colorize, heat, overlay
 from .canvas import Canvas
-from .charts import with_lines
-from .controls import button, limit, row, slider, stops, switch, toggles
+from .charts import colour_scale, with_lines
+from hrda_nb.widgets.controls import (
+    button,
+    column,
+    grid,
+    limit,
+    row,
+    slider,
+    stops,
+    switch,
+    toggles,
+)
 from hrda_nb.widgets.scenes import (
     Drawing,
     Model,
@@ -582,6 +592,7 @@ def _draw_pictures(
 
 # %% ../../nbs/26g_crops.ipynb #n7dfeb2
 _DETAIL_SIZE = (256, 256)  # pixels, of networks without HRDA
+_WEIGHT_KEY = "how much a view counts: " + colour_scale("0: not at all", "1: alone")
 
 
 class _CropsPage(View):
@@ -606,13 +617,16 @@ class _CropsPage(View):
         "The street, and the four panels below."
         return {"street": Canvas(tool="box")} | {name: Canvas() for name in _Panels._fields}
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
-        "The street with its words, and the panels in a row."
-        self.words.layout.width = "34%"
-        self.words.layout.min_width = "15em"
-        street = row(self.panel("street", "64%"), self.words)
-        panels = row(*(self.panel(name, "24.5%") for name in _Panels._fields))
-        return [self.control_row(*own), street, panels, self.legend]
+    def make_texts(self) -> tuple[str]:
+        "What the colours of the weight mean."
+        return ("key",)
+
+    def arrange(self, *controls: str) -> list[widgets.Widget]:
+        "The street with its words on the left, the panels two by two on the right."
+        street = column(self.panel("street"), self.words, flex="1 1 26em", min_width="0")
+        panels = grid(*(self.panel(name) for name in _Panels._fields), least="8em", most=2)
+        right = column(panels, self.key, flex="1 1 26em", min_width="0", padding="0 0 0 .6em")
+        return [self.control_row(*controls), row(street, right), self.legend]
 
 # %% ../../nbs/26g_crops.ipynb #nc25ff2
 class _CropsBoxes(_CropsPage):
@@ -681,7 +695,8 @@ class CropsView(_CropsBoxes):
         if state.content in ("labels", "both"):
             legend = classes_in(labels.context, labels.detail, labels.fused)
         words = _crop_words(boxes, self.cell, labels, scene.truth)
-        return Drawing(pictures, words, legend=legend)
+        key = _WEIGHT_KEY if state.content == "weight" else ""
+        return Drawing(pictures, words, dict(key=key), legend)
 
     def connect(self) -> None:
         "A box is dragged, a button pressed, a picture chosen."

@@ -28,7 +28,7 @@ from ..plots import classes_in, heat
 from ..uda.feature_distance import small_label, thing_mask
 from .canvas import Canvas
 from .charts import bar, colour_scale, pale, table
-from .controls import column, row, slider, switch, tagged
+from .controls import column, grid, row, slider, switch, tagged
 from hrda_nb.widgets.scenes import (
     Drawing,
     Models,
@@ -367,10 +367,10 @@ class _FeatureDistancePage(View):
     def make_texts(self) -> Sequence[str]:
         return "colour_scale", "distance_chart", "pixel"
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
-        side = column(self.colour_scale, self.distance_chart, width="49%", min_width="420px")
-        panels = [self.panel(canvas, "49%") for canvas in self.canvases]
-        return [self.control_row(*own), row(*panels, side), self.pixel, self.words, self.legend]
+    def arrange(self, *controls: str) -> list[widgets.Widget]:
+        panels = grid(*(self.panel(canvas) for canvas in self.canvases))
+        below = row(self.distance_chart, column(self.pixel, self.words, flex="1 1 30em"))
+        return [self.control_row(*controls), panels, self.colour_scale, below, self.legend]
 
 # %% ../../nbs/26l_feature_distance.ipynb #c038
 class FeatureDistanceView(_FeatureDistancePage):

@@ -37,7 +37,7 @@ from hrda_nb.widgets.charts import (
     points,
     table,
 )
-from .controls import button, column, slider, toggles
+from .controls import button, column, grid, slider, toggles
 from .predictions import Scores, scale_scores
 from hrda_nb.widgets.scenes import (
     Drawing,
@@ -127,6 +127,7 @@ def _painted_over(
 _BLUE, _ORANGE = CHANGES["now right"], CHANGES["now wrong"]
 _GREY = (140, 140, 140)
 _FULL_CHANGE = 0.3  # of an IoU, that fills half a track
+_COLUMNS = 3  # of the table of changes
 
 
 def _score_table(
@@ -152,12 +153,13 @@ def _change_table(
     after: np.ndarray,  # (K,) of `class_iou`
     classes: ClassTable,
 ) -> str:  # HTML
-    "The change of each class's IoU in points, for the classes in the truth, in two columns."
+    "The change of each class's IoU in points, for the classes in the truth, in columns."
     there = np.flatnonzero(np.isfinite(before))
     cells = [_change_cells(classes, c, after[c] - before[c]) for c in there]
-    half = (len(cells) + 1) // 2
-    right = [*cells[half:], ("", "")][:half]
-    return table([], [left + other for left, other in zip(cells, right)], css="changes")
+    rows = -(-len(cells) // _COLUMNS)
+    cells += [("", "")] * (rows * _COLUMNS - len(cells))
+    lines = [sum(cells[i::rows], ()) for i in range(rows)]
+    return table([], lines, css="changes")
 
 # %% ../../nbs/26f_fusion.ipynb #c073
 MODES = {
@@ -264,9 +266,10 @@ def _fusion_tables(
     names = ("learned", "context alone", "detail alone", f"this: {attention}")
     means = dict(zip(names, map(mean_iou, scores.values())))
     return (
-        f'<div style="font-size:14px">mean IoU of this picture{_score_table(means)}'
-        "this attention against the learned, points of IoU"
-        f"{_change_table(scores['learned'], scores['this'], classes)}</div>"
+        '<div style="display:flex;flex-wrap:wrap;gap:0 3em">'
+        f"<div>mean IoU of this picture{_score_table(means)}</div>"
+        "<div>this attention against the learned, points of IoU"
+        f"{_change_table(scores['learned'], scores['this'], classes)}</div></div>"
     )
 
 # %% ../../nbs/26f_fusion.ipynb #nb11e22
@@ -369,21 +372,18 @@ class _FusionPage(View):
         return "tables", "key"
 
     def arrange(self, *_: str) -> list[widgets.Widget]:
-        "Two by two."
+        "Three pictures, and below them words and tables."
         scale = colour_scale("0: context", "1: detail")
         fields = [
-            column(self.attention, widgets.HTML(f"{scale} &emsp; paint here")),
+            column(self.attention, widgets.HTML(f"{scale} &ensp; paint")),
             column(self.fused),
             column(self.changed, self.key),
-            self.tables,
         ]
-        columns = "minmax(0, 1fr) minmax(0, 1fr)"
-        layout = widgets.Layout(grid_template_columns=columns, grid_gap="0 .6em")
         controls = [
-            self.control_row("mode", "value", "opacity"),
-            self.control_row("paint", "brush", "reset"),
+            self.control_row(*self.shared, "opacity", "paint", "brush", "reset"),
+            self.control_row("mode", "value"),
         ]
-        return [*controls, widgets.GridBox(fields, layout=layout), self.words, self.legend]
+        return [*controls, grid(*fields), self.words, self.tables, self.legend]
 
 # %% ../../nbs/26f_fusion.ipynb #nbbe7a4
 @dataclass(frozen=True, eq=False)

@@ -24,7 +24,7 @@ from ..plots import classes_in, overlay
 from ..uda.masked_consistency import block_grid, block_mask, draw_block_mask, hide
 from .canvas import Canvas
 from .charts import Colour, bar, colour_key, percent, table
-from .controls import button, row, slider, toggles
+from .controls import button, column, grid, row, slider, toggles
 from hrda_nb.widgets.scenes import (
     Drawing,
     Models,
@@ -306,10 +306,12 @@ class _MaskingPage(View):
     def make_texts(self) -> Sequence[str]:
         return "bars", "key"
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
-        panels = [self.panel(name, "49%") for name in self.canvases]
-        panels[-1].children += (self.key,)
-        return [self.control_row(*own), row(*panels), self.bars, self.words, self.legend]
+    def arrange(self, *controls: str) -> list[widgets.Widget]:
+        *panels, last = (self.panel(name) for name in self.canvases)
+        last.children += (self.key,)
+        agreement = column(last, flex="1 1 20em", min_width="0")
+        side = column(self.words, self.bars, flex="2 1 38em", min_width="0", padding="0 0 0 1em")
+        return [self.control_row(*controls), grid(*panels), row(agreement, side), self.legend]
 
 # %% ../../nbs/26o_masking.ipynb #485bace7
 class _MaskView(_MaskingPage):

@@ -6,7 +6,7 @@
 __all__ = ['PredictionsView', 'explore_predictions']
 
 # %% ../../nbs/26e_predictions.ipynb #c003
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from html import escape
@@ -14,12 +14,13 @@ from html import escape
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 from torch.nn import functional as F
 
 from ..data.geometry import resize
 from ..data.labels import IGNORE, ClassTable
-from ..inference.predict import SCALES
+from ..inference.predict import SCALES, model_device
 from ..models.hrda import Output
 from ..plots import classes_in, error_map, heat
 from .canvas import Canvas
@@ -38,7 +39,7 @@ from hrda_nb.widgets.charts import (
 from .controls import button, class_filter, column, dropdown, row, slider, toggles
 from hrda_nb.widgets.scenes import (
     Drawing,
-    Model,
+    Models,
     Picture,
     Pictures,
     ScenePrediction,
@@ -46,8 +47,13 @@ from hrda_nb.widgets.scenes import (
     State,
     View,
     accuracy,
+    add_source_streets,
+    check_classes,
     class_iou,
+    device_words,
     mean_iou,
+    open_models,
+    predict_scene,
 )
 
 # %% ../../nbs/26e_predictions.ipynb #c010
@@ -64,9 +70,10 @@ MAPS = {
 _TWO_SCALES = ("context", "detail", "attention")  # only HRDA has them
 
 
-def _maps_of(model: nn.Module) -> list[str]:
-    "What a model can show: one without HRDA has no context, detail and attention."
-    return [m for m in MAPS if model.is_hrda or m not in _TWO_SCALES]
+def _maps_of(models: Iterable[nn.Module]) -> list[str]:
+    "What models can show: without HRDA there is no context, detail and attention."
+    two_scales = any(m.is_hrda for m in models)
+    return [m for m in MAPS if two_scales or m not in _TWO_SCALES]
 
 
 def why_missing(
@@ -172,15 +179,43 @@ def pixel_vote(
     "What context, detail and fusion say about a pixel."
     scales = [s for s in SCALES if s in prediction.logits]
     vote = pd.DataFrame({s: prediction.logits[s][:, y, x].softmax(0).numpy() for s in scales})
-    listed = set(vote.max(axis=1).nlargest(top).index)
-    truth = prediction.scene.truth
-    if truth is not None and truth[y, x] in vote.index:
-        listed.add(int(truth[y, x]))
+    listed = _listed(vote, prediction.scene.truth, y, x, top)
     attention = _cell_attention(prediction.output, y, x)
     if attention is not None:
         vote["attention"] = attention
     columns = [c for c in _COLUMNS if c in vote]
-    return vote.loc[sorted(listed), columns].sort_values("fused", ascending=False)
+    return vote.loc[listed, columns].sort_values("fused", ascending=False)
+
+
+def _listed(
+    vote: pd.DataFrame,  # class index -> probabilities
+    truth: np.ndarray | None,  # (H,W) class index or 255
+    y: int,  # row of the pixel
+    x: int,  # column of the pixel
+    top: int,
+) -> list[int]:  # class indices
+    "The classes with the largest probabilities anywhere, and the truth."
+    listed = set(vote.max(axis=1).nlargest(top).index)
+    if truth is not None and truth[y, x] in vote.index:
+        listed.add(int(truth[y, x]))
+    return sorted(listed)
+
+
+Predictions = Mapping[str, ScenePrediction]  # network -> what it says of one picture
+
+
+def network_vote(
+    predictions: Predictions,
+    y: int,  # row of the pixel
+    x: int,  # column of the pixel
+    top: int = 5,  # classes: those with the largest probabilities anywhere, and the truth
+) -> pd.DataFrame:  # class index -> fused probability of each network, surest of the last first
+    "What several networks say about a pixel."
+    said = {n: p.logits["fused"][:, y, x].softmax(0).numpy() for n, p in predictions.items()}
+    vote = pd.DataFrame(said)
+    *_, last = predictions
+    listed = _listed(vote, predictions[last].scene.truth, y, x, top)
+    return vote.loc[listed].sort_values(last, ascending=False)
 
 # %% ../../nbs/26e_predictions.ipynb #c026
 _NEIGHBOURHOOD = 5  # cells of the detail map
@@ -194,13 +229,44 @@ def disputed_pixel(prediction: ScenePrediction) -> tuple[int, int]:  # (y,x)
         return height // 2, width // 2
     context = resize(out.context, out.detail.shape[-2:]).float().softmax(1)
     detail = out.detail.float().softmax(1)
-    difference = (context - detail).abs().sum(1, keepdim=True)
-    difference = F.avg_pool2d(difference, _NEIGHBOURHOOD, 1, _NEIGHBOURHOOD // 2)[0, 0]
-    row, col = divmod(int(difference.argmax()), difference.shape[1])
-    cell_h, cell_w = (s // n for s, n in zip(out.padded, difference.shape))  # pixels in a cell
+    row, col = _most_different(context, detail)
+    cell_h, cell_w = (s // n for s, n in zip(out.padded, detail.shape[-2:]))  # pixels in a cell
     y = row * cell_h + cell_h // 2
     x = col * cell_w + cell_w // 2
     return min(y, height - 1), min(x, width - 1)
+
+
+def _most_different(
+    a: torch.Tensor,  # (1,K,h,w) probabilities
+    b: torch.Tensor,  # (1,K,h,w) probabilities
+) -> tuple[int, int]:  # (row, column)
+    "The cell around which two maps differ most."
+    difference = (a - b).abs().sum(1, keepdim=True)
+    around = _NEIGHBOURHOOD // 2
+    difference = F.avg_pool2d(difference, _NEIGHBOURHOOD, 1, around)[0, 0]
+    return divmod(int(difference.argmax()), difference.shape[1])
+
+
+_CELL = 8  # pixels
+
+
+def disputed_between(
+    first: ScenePrediction,
+    second: ScenePrediction,  # of the same picture
+) -> tuple[int, int]:  # (y,x)
+    "Where two networks disagree most, among labelled pixels where there is a truth."
+    height, width = first.scene.size
+    size = max(1, height // _CELL), max(1, width // _CELL)
+    truth = first.scene.truth
+    known = (
+        torch.ones(height, width) if truth is None else torch.from_numpy(truth != IGNORE).float()
+    )
+    said = [
+        F.adaptive_avg_pool2d((p.logits["fused"].softmax(0) * known)[None], size)
+        for p in (first, second)
+    ]
+    row, col = _most_different(*said)
+    return (2 * row + 1) * height // (2 * size[0]), (2 * col + 1) * width // (2 * size[1])
 
 # %% ../../nbs/26e_predictions.ipynb #c030
 def _pixel_words(
@@ -222,8 +288,28 @@ def _pixel_words(
     return f"{words}, but it is <b>{escape(classes.names[truth])}</b>"
 
 
+def _networks_pixel_words(
+    predictions: Predictions,
+    y: int,  # row of the pixel
+    x: int,  # column of the pixel
+    classes: ClassTable,
+) -> str:  # HTML
+    "What several networks take a pixel for, and what it was."
+    taken = [
+        f"{escape(n)} takes it for <b>{escape(classes.names[p.labels['fused'][y, x]])}</b>"
+        for n, p in predictions.items()
+    ]
+    words = f"row {y}, column {x}: {', '.join(taken)}"
+    truth = next(iter(predictions.values())).scene.truth
+    if truth is None:
+        return words
+    if truth[y, x] == IGNORE:
+        return f"{words}; not labelled"
+    return f"{words}; it is <b>{escape(classes.names[truth[y, x]])}</b>"
+
+
 def _vote_table(
-    vote: pd.DataFrame,  # of `pixel_vote`
+    vote: pd.DataFrame,  # of `pixel_vote` or `network_vote`
     classes: ClassTable,
 ) -> str:  # HTML
     "The vote with bars: the attention in its own colours, the others in those of the classes."
@@ -231,9 +317,9 @@ def _vote_table(
     for c, said in vote.iterrows():
         tone = dict.fromkeys(vote, classes.palette[c])
         tone["attention"] = heat(np.array([[said.get("attention", 0)]]))[0, 0]
-        bars = [bar(v, tone[name], f"{100 * v:.0f}") for name, v in said.items()]
+        bars = [bar(v, tone[name], f"{100 * v:.0f}", width=3) for name, v in said.items()]
         rows.append((class_swatch(classes, c), *bars))
-    return table(["in %", *vote], rows, css="vote")
+    return table(["in %", *map(escape, vote)], rows, css="vote")
 
 # %% ../../nbs/26e_predictions.ipynb #c036
 Scores = dict[str, np.ndarray]  # context, detail, fused -> (K,) of `class_iou`
@@ -321,6 +407,35 @@ def _prediction_words(
     lines += [_class_words(prediction, c, scores, classes) for c in chosen[:_MOST_CLASSES]]
     return "<br>".join(lines)
 
+
+def _network_words(
+    name: str, prediction: ScenePrediction, scores: Scores, classes: ClassTable
+) -> str:
+    "A network in one line, to compare with another one."
+    fused = prediction.labels["fused"]
+    if not scores:
+        return f"<b>{escape(name)}</b>: {largest_classes(fused, classes)}"
+    right = accuracy(fused, prediction.scene.truth)
+    return (
+        f"<b>{escape(name)}</b>: mean IoU <b>{percent(mean_iou(scores['fused']))}</b>,"
+        f" {percent(right)} of the pixels are right"
+    )
+
+
+def _networks_words(
+    predictions: Predictions,
+    scores: Mapping[str, Scores],  # network -> its scores
+    chosen: Sequence[int],  # class indices of the filter
+    classes: ClassTable,
+) -> str:  # HTML
+    "What several networks make of a picture."
+    said = [_network_words(n, p, scores[n], classes) for n, p in predictions.items()]
+    lines = [" &emsp; ".join(said)]
+    for c in chosen[:_MOST_CLASSES] if all(scores.values()) else ():
+        ious = " · ".join(f"{escape(n)} {percent(s['fused'][c])}" for n, s in scores.items())
+        lines.append(f"{class_swatch(classes, c)}: IoU {ious}")
+    return "<br>".join(lines)
+
 # %% ../../nbs/26e_predictions.ipynb #c041
 def _map_key(
     maps: Collection[str],  # some of `MAPS`
@@ -334,20 +449,33 @@ def _map_key(
     return " &emsp; ".join(key for name, key in keys.items() if name in maps)
 
 # %% ../../nbs/26e_predictions.ipynb #c045
+_BARE = ("picture", "truth")  # maps that no network has made
+
+
 @dataclass(frozen=True)
 class PredictionsState(State):
     "What the controls of `explore_predictions` say."
 
     choice: str  # one of `MAPS`
-    compare: str  # right of the wiper; "off": nothing
+    compare: str  # right of the wiper; "off": nothing; "same": as left
     opacity: float  # of the colours over the picture
     filter: tuple[int, ...]  # class indices to be coloured; empty: all
     clicked: tuple[str, int, int] | None  # picture, row and column of the last click
+    network: str = ""  # left of the wiper
+    other: str = ""  # right of the wiper
 
     @property
     def maps(self) -> list[str]:
         "Left, and perhaps right of the wiper."
-        return [self.choice] if self.compare == "off" else [self.choice, self.compare]
+        if self.compare == "off":
+            return [self.choice]
+        return [self.choice, self.choice if self.compare == "same" else self.compare]
+
+    @property
+    def networks(self) -> list[str]:
+        "Those in sight, the left one first."
+        sides = zip((self.network, self.other), self.maps)
+        return list(dict.fromkeys(n for n, m in sides if m not in _BARE)) or [self.network]
 
 
 @dataclass(eq=False)
@@ -355,31 +483,42 @@ class PredictionsRecord:
     "What `explore_predictions` shows, in numbers."
 
     state: PredictionsState
-    prediction: ScenePrediction
-    scores: Scores
+    predictions: dict[str, ScenePrediction]  # of the networks in sight
+    scores: dict[str, Scores]  # theirs
     pixel: tuple[int, int]  # (y,x)
-    vote: pd.DataFrame  # of `pixel_vote`
+    vote: pd.DataFrame  # of `pixel_vote`, or `network_vote` where there are several
 
 # %% ../../nbs/26e_predictions.ipynb #n4f0335
 def _predictions_controls(
-    model: nn.Module,
+    networks: Mapping[str, nn.Module],
     classes: ClassTable,
 ) -> dict[str, widgets.Widget]:
-    "What can be chosen."
-    maps = _maps_of(model)
-    others = ["off", *maps]
-    return dict(
+    "What can be chosen; of several networks two are compared at first."
+    maps = _maps_of(networks.values())
+    names, several = list(networks), len(networks) > 1
+    others = {"the same": "same"} if several else {}
+    others |= {name: name for name in ("off", *maps)}
+    begin = "same" if several else "picture"
+    made = dict(
+        network=toggles("network", "left of the wiper", names, names[0]),
         choice=toggles("view", [MAPS[m] for m in maps], maps, "fused"),
-        compare=dropdown("compare with", "a second view, right of the wiper", others, "picture"),
+        compare=dropdown(
+            "compare with", "a second view, right of the wiper", others, begin, width="18em"
+        ),
+        other=dropdown("of", "network right of the wiper", names, names[-1], width="10em"),
         opacity=slider(
             "opacity", "of the colours over the picture", 0.7, (0, 1, 0.05), format=".0%"
         ),
         filter=class_filter("colour only these classes; Ctrl or Shift for several", classes),
         all=button("all classes", "colour all classes again", width="8em"),
     )
+    for name in () if several else ("network", "other"):
+        made[name].layout.display = "none"
+    return made
 
 # %% ../../nbs/26e_predictions.ipynb #na0f4f4
 _Panel = Callable[[str, bool], np.ndarray]  # map, right of the wiper -> picture
+_TITLE = "click a pixel to ask it; drag the line to compare"
 
 
 def draw_predictions(
@@ -388,36 +527,52 @@ def draw_predictions(
     classes: ClassTable,
 ) -> Drawing:
     "Both maps, the vote, the words."
-    prediction = record.prediction
+    prediction, *others = record.predictions.values()
     state = record.state
     left, *right = state.maps
     y, x = record.pixel
     picture = Picture(
         panel(left, False),
         _alt_words(prediction, state.maps, state.opacity, classes),
+        title=_TITLE if right else "click a pixel to ask it",
         other=panel(right[0], True) if right else None,
         marks=[dict(y=y, x=x)],
     )
-    vote = _pixel_words(prediction, y, x, classes) + _vote_table(record.vote, classes)
     shown = [m for m in state.maps if not why_missing(prediction, m)]
-    words = _prediction_words(prediction, state.maps, record.scores, state.filter, classes)
-    legend = classes_in(*(_map_labels(prediction, m) for m in state.maps))
-    return Drawing({"canvas": picture}, words, dict(pixel=vote, key=_map_key(shown)), legend)
+    texts = dict(pixel=_asked_words(record, classes), key=_map_key(shown))
+    several = (record.predictions, record.scores, state.filter, classes)
+    scores = record.scores[next(iter(record.predictions))]
+    one = (prediction, state.maps, scores, state.filter, classes)
+    words = _networks_words(*several) if others else _prediction_words(*one)
+    if others:
+        picture.alt += f". Left of the wiper {state.network}, right of it {state.other}"
+    legend = classes_in(*(_map_labels(p, m) for p in (prediction, *others) for m in state.maps))
+    return Drawing({"canvas": picture}, words, texts, legend)
+
+
+def _asked_words(record: PredictionsRecord, classes: ClassTable) -> str:  # HTML
+    "The pixel in question and its vote."
+    prediction, *others = record.predictions.values()
+    made = _vote_table(record.vote, classes)
+    if others:
+        return _networks_pixel_words(record.predictions, *record.pixel, classes) + made
+    return _pixel_words(prediction, *record.pixel, classes) + made
 
 # %% ../../nbs/26e_predictions.ipynb #nce51e2
 class _PredictionsPage(View):
     "Controls, a canvas and texts."
 
     name, State = "predictions", PredictionsState
+    models: dict[str, nn.Module]
     clicked: tuple[str, int, int] | None = None  # picture, row and column
 
     def make_controls(self) -> dict[str, widgets.Widget]:
         "What can be chosen."
-        return _predictions_controls(self.scenes.model, self.class_table)
+        return _predictions_controls(self.models, self.class_table)
 
     def make_canvases(self) -> dict[str, Canvas]:
         "One, with a wiper."
-        return {"canvas": Canvas(wiper=0.6)}
+        return {"canvas": Canvas(wiper=0.5 if len(self.models) > 1 else 0.6)}
 
     def make_texts(self) -> Sequence[str]:
         "The vote, and a key of colours."
@@ -426,10 +581,12 @@ class _PredictionsPage(View):
     def arrange(self, *_: str) -> list[widgets.Widget]:
         "The picture on the left, the vote and the filter on the right."
         heading = row(widgets.HTML("<b>show only</b>"), self.all)
-        left = column(self.canvas, self.key, flex="3 1 34em")
-        right = column(self.pixel, heading, self.filter, flex="1 1 30em", padding="0 0 0 1em")
-        controls = self.control_row("choice", "compare", "opacity")
-        return [controls, row(left, right), self.words, self.legend]
+        left = column(self.titles["canvas"], self.canvas, self.key, flex="3 1 34em", min_width="0")
+        right = [self.pixel, heading, self.filter]
+        side = column(*right, flex="1 1 30em", padding="0 0 0 1em", min_width="min(24em, 100%)")
+        others = "network", "choice", "compare", "other", "opacity"
+        controls = self.control_row(*self.shared, *others)
+        return [controls, row(left, side), self.words, self.legend]
 
     def connect(self) -> None:
         "A click asks a pixel; the button shows all classes."
@@ -445,41 +602,73 @@ class _PredictionsPage(View):
 class PredictionsView(_PredictionsPage):
     "Every map of a model over its picture, and the vote behind any pixel."
 
-    def __init__(self, scenes: Scenes):
+    def __init__(
+        self,
+        scenes: Scenes,
+        models: Mapping[str, nn.Module] | None = None,  # by name; None: that of the scenes
+    ):
+        self.models = dict(models or {"this model": scenes.model})
         self._scores = lru_cache(8)(self._scores)
         self._panel = lru_cache(4)(self._panel)
+        self._other = lru_cache(2)(self._other)
         super().__init__(scenes)
+
+    def prediction(self, network: str, picture: str) -> ScenePrediction:
+        "What a network says about a picture. Raises `UserError` where the classes do not fit."
+        if self.models[network] is self.scenes.model:
+            return self.scenes.prediction(picture)
+        return self._other(network, picture)
+
+    def _other(self, network: str, picture: str) -> ScenePrediction:
+        "One forward pass of another network than that of the scenes."
+        found = predict_scene(self.models[network], self.scenes.scene(picture))
+        check_classes(len(found.logits["fused"]), self.class_table.num_classes)
+        return found
 
     def compute(self, state: PredictionsState) -> PredictionsRecord:
         "The maps, the scores and the vote."
-        prediction = self.scenes.prediction(state.picture)
-        asked = state.clicked and state.clicked[0] == state.picture
-        pixel = state.clicked[1:] if asked else disputed_pixel(prediction)
-        vote = pixel_vote(prediction, *pixel)
-        return PredictionsRecord(state, prediction, self._scores(state.picture), pixel, vote)
+        found = {n: self.prediction(n, state.picture) for n in state.networks}
+        scores = {n: self._scores(n, state.picture) for n in found}
+        first, *others = found.values()
+        if state.clicked and state.clicked[0] == state.picture:
+            pixel = state.clicked[1:]
+        else:
+            pixel = disputed_between(first, *others) if others else disputed_pixel(first)
+        vote = network_vote(found, *pixel) if others else pixel_vote(first, *pixel)
+        return PredictionsRecord(state, found, scores, pixel, vote)
 
     def draw(self, record: PredictionsRecord) -> Drawing:
         "Both maps, the vote, the words."
         # a map's picture hangs on the rest of the state
         rest = replace(record.state, choice="", compare="", clicked=None)
-        return draw_predictions(record, partial(self._panel, rest), self.classes)
+        drawing = draw_predictions(record, partial(self._panel, rest), self.classes)
+        drawing.words += f"<br>computed on {device_words(model_device(self.scenes.model))}"
+        return drawing
 
-    def _scores(self, picture: str) -> Scores:
+    def _scores(self, network: str, picture: str) -> Scores:
         "IoUs of a picture."
-        return scale_scores(self.scenes.prediction(picture), self.class_table.num_classes)
+        return scale_scores(self.prediction(network, picture), self.class_table.num_classes)
 
     def _panel(self, state: PredictionsState, name: str, right: bool) -> np.ndarray:
-        "A map over its picture, with its name."
-        prediction = self.scenes.prediction(state.picture)
+        "A map over its picture, with its name, and that of the network where there are several."
+        network = state.other if right else state.network
+        prediction = self.prediction(network, state.picture)
         drawn = draw_map(prediction, name, self.classes, state.opacity, state.filter)
         caption = f"no {name}" if why_missing(prediction, name) else name
+        if len(self.models) > 1 and name not in _BARE:
+            caption = f"{network}: {caption}"
         return captioned(drawn, caption, right=right)
 
 # %% ../../nbs/26e_predictions.ipynb #n2adf3f
 def explore_predictions(
-    model: Model = None,  # a model, a checkpoint, or None: the sample checkpoint
+    model: Models = None,  # a model, a checkpoint, several by name; None: the sample checkpoint
     pictures: Pictures = None,  # folder, dataset, pictures; None: the sample's target streets
     classes: ClassTable | None = None,  # None: the checkpoint's, the dataset's, or Cityscapes
 ) -> PredictionsView:
-    "Every map of a model over its picture; a wiper compares two, a click opens a pixel's vote."
-    return PredictionsView(Scenes(model, pictures, classes))
+    "Every map of a model, or of several; a wiper compares two, a click opens a pixel's vote."
+    if not isinstance(model, Mapping):
+        return PredictionsView(Scenes(model, pictures, classes))
+    scenes, models = open_models(model, pictures, classes)
+    if pictures is None:
+        add_source_streets(scenes)
+    return PredictionsView(scenes, models)

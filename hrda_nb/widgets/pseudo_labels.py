@@ -6,7 +6,7 @@
 __all__ = ['PseudoLabelView', 'explore_pseudo_labels']
 
 # %% ../../nbs/26i_pseudo_labels.ipynb #c003
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
@@ -30,7 +30,7 @@ from hrda_nb.uda.pseudo_labels import (
 )
 from .canvas import Canvas
 from .charts import BLUE, ORANGE, Line, class_name, curve_chart, pale, percent
-from .controls import button, column, dropdown, row, slider, toggles
+from .controls import button, column, dropdown, grid, row, slider, toggles
 from hrda_nb.widgets.scenes import (
     Drawing,
     Models,
@@ -108,6 +108,12 @@ def _threshold_chart(
     said = ", ".join(line.note for line in lines if line.strong)
     words = f"{chosen}: at threshold {threshold:.3f} {said}"
     return curve_chart(lines, "threshold τ", words, at=threshold)
+
+
+def _line_key(teachers: Iterable[str], chosen: str) -> str:  # HTML; empty: there is only one
+    "Whose curves the thin ones are."
+    others = ", ".join(escape(name) for name in teachers if name != chosen)
+    return f"thick lines: {escape(chosen)}; thin lines: {others}" if others else ""
 
 # %% ../../nbs/26i_pseudo_labels.ipynb #c020
 _STRIPE = 8  # pixels
@@ -386,6 +392,7 @@ def _drawing(
     marks = [dict(y=pixel[0], x=pixel[1])] if pixel else []
     texts = dict(
         threshold_chart=_threshold_chart(curves, b.state.teacher, b.state.threshold),
+        line_key=_line_key(curves, b.state.teacher),
         pixel=_pixel_words(b, pixel, classes),
     )
     legend = classes_in(b.taught.label, b.taught.scene.truth)
@@ -436,20 +443,20 @@ class _PseudoLabelPage(View):
         return dict(left=Canvas(), right=Canvas())
 
     def make_texts(self) -> Sequence[str]:
-        return "threshold_chart", "pixel"
+        return "threshold_chart", "line_key", "pixel"
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
+    def arrange(self, *_: str) -> list[widgets.Widget]:
         margins = [self.controls[f"margin_{side}"] for side in _MARGINS]
         title = widgets.HTML("<b>margins</b> in percent")
-        side = column(title, *margins, self.published, margin="0 3em 0 0")
-        self.threshold_chart.layout.width = "58%"
-        self.threshold_chart.layout.min_width = "420px"
+        below = row(title, *margins, self.published, justify="flex-start")
+        chart = column(self.threshold_chart, self.line_key)
+        belief = "teacher", "threshold", "weighting", "right_side"
         return [
-            self.control_row("teacher", "threshold", "weighting", "right_side"),
-            row(self.panel("left", "49%"), self.panel("right", "49%")),
-            row(side, self.threshold_chart, justify="flex-start"),
-            self.pixel,
+            self.control_row(*self.shared, *belief),
+            grid(self.panel("left"), self.panel("right"), chart),
             self.words,
+            self.pixel,
+            below,
             self.legend,
         ]
 

@@ -21,7 +21,7 @@ from ..data.labels import ClassTable, UserError, cityscapes
 from ..data.rare_class_sampling import RareClassSampler, RareClassSampling
 from .canvas import Canvas
 from .charts import bar, pale, percent, table
-from .controls import button, log_slider, row, stops, tagged
+from .controls import button, grid, log_slider, stops, tagged
 from hrda_nb.widgets.scenes import (
     Drawing,
     Labelled,
@@ -68,10 +68,13 @@ def class_shares(
     return ClassShares(pixels, drawn, _presence(counts, sampler, min_pixels), present_evenly)
 
 
-def _varied_as(probabilities: np.ndarray) -> float:
-    "How many classes drawn alike would be as varied: the exponential of the entropy."
-    p = probabilities[probabilities > 0]
-    return float(np.exp(-(p * np.log(p)).sum()))
+def _half_of_draws(
+    drawn: np.ndarray,  # (K,) of the draws, made for each class
+) -> list[int]:  # class indices, the one that is drawn for most often first
+    "The fewest classes that half of the draws are made for."
+    order = np.argsort(-drawn, kind="stable")
+    enough = int(np.searchsorted(drawn[order].cumsum(), 0.5 - 1e-9)) + 1
+    return order[:enough].tolist()
 
 # %% ../../nbs/26k_rare_classes.ipynb #c013
 _EDGE = 2  # pixels, white, left and right
@@ -183,17 +186,20 @@ def _rare_words(d: _Draws, classes: ClassTable) -> str:  # HTML
     pixels, drawn, present, evenly = (
         {c: percent(values[c]) for c in (common, rare)} for values in shares
     )
+    half = _half_of_draws(shares.drawn)
+    named = ", ".join(escape(classes.names[c]) for c in half)
     return (
-        f"T = {d.state.temperature:.3g}: as varied as <b>{_varied_as(shares.drawn):.1f}"
-        f" of {len(there)} classes</b> drawn alike. The rarest, {names[rare]} ({pixels[rare]} of"
-        f" the pixels), is drawn with {drawn[rare]}, the commonest, {names[common]}"
-        f" ({pixels[common]}), with {drawn[common]}. Present are {names[rare]} in"
-        f" {present[rare]} and {names[common]} in {present[common]} of the draws; without rare"
-        f" class sampling (black ticks) {evenly[rare]} and {evenly[common]}."
+        f"T = {d.state.temperature:.3g}: half of the draws are made for"
+        f" <b>{len(half)} of {len(there)} classes</b>: {named}. The rarest, {names[rare]}"
+        f" ({pixels[rare]} of the pixels), is drawn with {drawn[rare]}, the commonest,"
+        f" {names[common]} ({pixels[common]}), with {drawn[common]}. Present are"
+        f" {names[rare]} in {present[rare]} and {names[common]} in {present[common]} of the"
+        f" draws; without rare class sampling (the lines across) {evenly[rare]} and"
+        f" {evenly[common]}."
     )
 
 
-_BAR = 7  # letters: length of the longest bar of a column
+_BAR = 6  # letters: length of the longest bar of a column
 
 
 def _shares_table(d: _Draws, classes: ClassTable) -> str:  # HTML
@@ -208,7 +214,8 @@ def _shares_table(d: _Draws, classes: ClassTable) -> str:  # HTML
         drawn = bar(shares.drawn[c], colour, full=shares.drawn.max(), width=_BAR)
         present = bar(shares.present[c], colour, full=longest, width=_BAR, tick=tick)
         rows.append([escape(classes.names[c]), pixels, drawn, present])
-    return table(["", "share of pixels", "drawn with P(c)", "present in draws"], rows)
+    made = table(["", "share of pixels", "drawn with P(c)", "present in draws"], rows, tight=True)
+    return f"{made}<div>the lines across: present in draws without rare class sampling</div>"
 
 # %% ../../nbs/26k_rare_classes.ipynb #c017
 _MIN_PIXELS = (0, 30, 100, 200, 500, 1000, 3000, 10000)  # to choose from
@@ -237,11 +244,9 @@ class _RareClassPage(View):
     def make_texts(self) -> Sequence[str]:
         return ("rare_class_chart",)
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
-        self.rare_class_chart.layout.width = "50%"
-        self.rare_class_chart.layout.min_width = "420px"
-        both = row(self.rare_class_chart, self.panel("canvas", "49%"))
-        return [self.control_row(*own), both, self.words, self.legend]
+    def arrange(self, *controls: str) -> list[widgets.Widget]:
+        both = grid(self.rare_class_chart, self.panel("canvas"), most=2)
+        return [self.control_row(*controls), self.words, both]
 
 # %% ../../nbs/26k_rare_classes.ipynb #nf8d97b
 def _drawing(

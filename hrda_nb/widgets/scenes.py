@@ -27,9 +27,11 @@ from ..data.samples import samples_dir
 from ..inference.predict import SCALES, as_rgb, evaluating, find_pictures, model_device
 from ..models.hrda import Output
 from ..models.weights import load_checkpoint, sample_model
-from ..plots import encode, legend_image, safe_palette
+from ..plots import encode, safe_palette
+from ..training.trainer import pick_device
 from .canvas import Canvas
-from .controls import column, dropdown, row, switch, tagged
+from .charts import class_swatch
+from .controls import Signs, column, dropdown, row, switch, tagged
 
 # %% ../../nbs/26d_scenes.ipynb #na34897
 @dataclass(eq=False)
@@ -171,13 +173,19 @@ _LONGEST = 1024  # pixels: pictures are shrunk to this where no recipe says othe
 def open_model(
     model: Model,
 ) -> tuple[nn.Module, dict]:  # the model, and what its checkpoint says
-    "A model; one that is read from a file goes to the GPU where there is one."
+    "A model; one that is read from a file goes to a GPU or Apple's MPS where there is one."
     if isinstance(model, nn.Module):
         return model, {}
     opened, meta = sample_model() if model is None else load_checkpoint(model)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    opened.to(device, memory_format=torch.channels_last)  # a third faster on a CPU
+    opened.to(pick_device(), memory_format=torch.channels_last)  # a third faster on a CPU
     return opened, meta
+
+
+def device_words(device: torch.device) -> str:
+    "Where a model computes, for people."
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return {"cpu": "the CPU", "mps": "Apple's GPU (MPS)"}.get(device.type, str(device))
 
 
 def _class_table(meta: dict, source: Any) -> ClassTable:
@@ -187,7 +195,7 @@ def _class_table(meta: dict, source: Any) -> ClassTable:
     return getattr(source, "classes", None) or cityscapes
 
 
-def _check_classes(known: int, given: int) -> None:
+def check_classes(known: int, given: int) -> None:
     "A class table has to be the model's."
     if known != given:
         raise UserError(
@@ -254,7 +262,7 @@ class Scenes(_Album):
     def prediction(self, name: str) -> ScenePrediction:
         "What the model says about a picture. Raises `UserError` where the classes do not fit."
         found = self._predicted(name)
-        _check_classes(len(found.logits["fused"]), self.classes.num_classes)
+        check_classes(len(found.logits["fused"]), self.classes.num_classes)
         return found
 
     def _predict(self, name: str) -> ScenePrediction:
@@ -265,11 +273,12 @@ class Scenes(_Album):
         self,
         name: str,
         picture: Any,  # as `as_rgb` reads it
+        truth: np.ndarray | None = None,  # (H,W) uint8 class index or 255
     ) -> str:  # the name it got
         "Add a picture of one's own."
         while name in self.names:
             name += "'"
-        self.added[name] = Scene(name, *shrink(as_rgb(picture), None, self.max_side))
+        self.added[name] = Scene(name, *shrink(as_rgb(picture), truth, self.max_side))
         return name
 
 # %% ../../nbs/26d_scenes.ipynb #nf2ab49
@@ -280,6 +289,7 @@ def open_models(
     model: Models,
     pictures: Pictures,
     classes: ClassTable | None,
+    keep: int = 1,  # pictures whose maps are kept
 ) -> tuple[Scenes, dict[str, nn.Module]]:  # pictures at the last model's size, models by name
     "Pictures, and the networks to compare on them. Raises `UserError` where there are none."
     if model is None:
@@ -291,10 +301,21 @@ def open_models(
             "there is no model to look at: give a model, a checkpoint, or a dict of several by name"
         )
     *first, last = named
-    scenes = Scenes(named[last], pictures, classes, keep=1)
+    scenes = Scenes(named[last], pictures, classes, keep=keep)
     device = model_device(scenes.model)
     opened = {name: open_model(named[name])[0].to(device) for name in first}
     return scenes, opened | {last: scenes.model}
+
+
+def add_source_streets(
+    scenes: Scenes,
+    n: int = 3,  # how many
+) -> None:
+    "Labelled streets of the sample's source behind the other pictures, to see both cameras."
+    source = open_labelled(samples_dir() / "source/val")
+    for i in range(n):
+        street = labelled_scene(source, i, scenes.max_side)
+        scenes.add(f"source {street.name}", street.image, street.truth)
 
 # %% ../../nbs/26d_scenes.ipynb #ne641ab
 def accuracy(
@@ -384,7 +405,7 @@ def _frame_controls(
     shared = {}
     if scenes:
         shared["picture"] = dropdown(
-            "picture", "which picture to look at", scenes.names, width="16em"
+            "picture", "which picture to look at", scenes.names, width="19em"
         )
         shared["upload"] = widgets.FileUpload(
             accept="image/*", description="own picture", tooltip="look at a picture of your own"
@@ -393,13 +414,6 @@ def _frame_controls(
         tooltip = "colours that are told apart without red, green or blue cones"
         shared["safe"] = switch("safe colours", tooltip, width="8em")
     return shared
-
-
-def _legend() -> widgets.Image:
-    "Where the class legend is shown."
-    made = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
-    made.alt = "class legend"
-    return made
 
 # %% ../../nbs/26d_scenes.ipynb #n60d599
 class _Frame(widgets.VBox):
@@ -410,15 +424,16 @@ class _Frame(widgets.VBox):
     def __init__(self, scenes: Scenes | None, classes: ClassTable | None):
         self.scenes = scenes
         self.class_table = classes or (scenes.classes if scenes else None)
+        self.signs = Signs()
         frame = self._add(_frame_controls(scenes, self.class_table))
-        own = self._add(self.make_controls())
-        self.controls = frame | own
+        self.shared = tuple(frame)
+        self.controls = frame | self._add(self.make_controls())
         self.canvases = self._add(self.make_canvases())
-        self.texts = self._add({name: widgets.HTML() for name in self.make_texts()})
-        self.titles = {name: widgets.HTML() for name in self.canvases}
-        self.words = tagged(widgets.HTML(style=dict(font_size="15px")), "words")
-        self.legend = tagged(_legend(), "legend")
-        super().__init__([self.control_row(*frame), *self.arrange(*own)])
+        self.texts = self._add({n: tagged(widgets.HTML(), "text") for n in self.make_texts()})
+        self.titles = {name: tagged(widgets.HTML(), "title") for name in self.canvases}
+        self.words = tagged(widgets.HTML(), "words")
+        self.legend = tagged(widgets.HTML(), "legend")
+        super().__init__([self.signs, *self.arrange(*self.controls)])
         tagged(self, "view", self.name)
 
     def _add(self, parts: dict[str, widgets.Widget]) -> dict[str, widgets.Widget]:
@@ -443,17 +458,26 @@ class _Frame(widgets.VBox):
         "The names of its fields of text, besides `words`."
         return ()
 
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        "What is seen is that of the last question meanwhile, and the page says so."
+        before, self.signs.busy = self.signs.busy, True
+        try:
+            yield
+        finally:
+            self.signs.busy = before
+
 # %% ../../nbs/26d_scenes.ipynb #ndfb71b
 class _Page(_Frame):
     "Where things stand."
 
     def arrange(
         self,
-        *own: str,  # names of the view's own controls
+        *controls: str,  # names of the controls, those of every view (`shared`) first
     ) -> list[widgets.Widget]:
-        "Everything below the shared controls; `words` and `legend` are among it."
+        "Everything on the page, `words` and `legend` too."
         panels = [self.panel(name) for name in self.canvases]
-        return [self.control_row(*own), *panels, *self.texts.values(), self.words, self.legend]
+        return [self.control_row(*controls), *panels, *self.texts.values(), self.words, self.legend]
 
     def control_row(
         self,
@@ -470,7 +494,10 @@ class _Page(_Frame):
         width: str = "100%",  # CSS
     ) -> widgets.VBox:
         "A canvas under its title."
-        return column(self.titles[name], self.canvases[name], width=width, min_width="15em")
+        room = f"min({width}, 100%)"
+        return column(
+            self.titles[name], self.canvases[name], width=room, min_width="min(15em, 100%)"
+        )
 
 # %% ../../nbs/26d_scenes.ipynb #n422423
 class _Easel(_Page):
@@ -524,7 +551,7 @@ class _Screen(_Easel):
         present = tuple(present)
         self.legend.layout.display = None if present else "none"
         if present and (self.classes, present) != self._legend_shown:
-            self.legend.value = encode(legend_image(self.classes, 900, present), "png")
+            self.legend.value = " &ensp; ".join(class_swatch(self.classes, c) for c in present)
             self._legend_shown = self.classes, present
 
 # %% ../../nbs/26d_scenes.ipynb #nb2dfd8
@@ -572,10 +599,11 @@ class _Refreshing(_Screen):
         if self._waiting or (state == self._drawn and not force):
             return
         self._drawn = state
-        try:
-            self.show(self.draw(self.compute(state)))
-        except UserError as e:
-            self.complain(e)
+        with self.working():
+            try:
+                self.show(self.draw(self.compute(state)))
+            except UserError as e:
+                self.complain(e)
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -624,7 +652,7 @@ class View(_Refreshing):
             self.complain(e)
             return
         if names:
-            with self.together():
+            with self.working(), self.together():
                 self.picture.options = self.scenes.names
                 self.picture.value = names[-1]
 
@@ -637,8 +665,9 @@ class Pages(widgets.Tab):
         pages: dict[str, tuple[str, Callable[[], widgets.Widget]]],  # title -> words, maker
     ):
         self.makers = [make for _, make in pages.values()]
-        heads = [widgets.VBox([widgets.HTML(f"<p>{words}</p>")]) for words, _ in pages.values()]
-        super().__init__(heads, titles=list(pages))
+        leads = [tagged(widgets.HTML(f"<p>{words}</p>"), "lead") for words, _ in pages.values()]
+        leads[0] = widgets.VBox([leads[0], Signs()])
+        super().__init__([widgets.VBox([lead]) for lead in leads], titles=list(pages))
         tagged(self, "pages")
         self.observe(self._open, "selected_index")
         self._open()

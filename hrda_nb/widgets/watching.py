@@ -8,6 +8,7 @@ __all__ = ['TrainingView', 'watch_training']
 # %% ../../nbs/26m_watching.ipynb #c003
 import time
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,6 +38,23 @@ def _progress(step: pd.Series) -> str:
     phase = "adapting" if adapting else "source only"
     words = f"step {int(step.step)}, {phase}, {step.seconds:.2f} s a step"
     return words + (f", pseudo-label quality {step.quality:.2f}" if adapting else "")
+
+
+def _is_expected(out: Path) -> bool:
+    "Is the folder there, or could a training make it?"
+    return out.is_dir() or out.absolute().parent.is_dir()
+
+
+def _missing_words(out: Path) -> str:
+    "Why there is nothing to see where a folder is missing, and how to change that."
+    out = out.absolute()
+    start = f"hrda train mini --source DIR --target DIR --out {out}"
+    if _is_expected(out):
+        return f"{out.name}: waiting for the training to begin. {out} is not there yet; {start}"
+    return (
+        f"{out}: this folder does not exist, and neither does the one that should hold it."
+        f" Check the spelling, or start a training: {start}"
+    )
 
 
 def training_state(
@@ -76,7 +94,7 @@ class _TrainingPage(View):
             canvas.add_class(f"training-{name}")
         return canvases
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
+    def arrange(self, *_: str) -> list[widgets.Widget]:
         return [widgets.HBox([self.again, self.words]), *self.canvases.values()]
 
     def show(self, drawing: Drawing) -> None:
@@ -118,6 +136,11 @@ class TrainingView(_TrainingPage):
     def connect(self) -> None:
         self.again.on_click(lambda _: self.look())
 
+    @property
+    def is_expected(self) -> bool:
+        "Is there a folder, or could a training make it? Else looking again is in vain."
+        return _is_expected(self.out)
+
     def look(self) -> None:
         "Read the folder and show what is there."
         self.refresh(force=True)
@@ -129,13 +152,13 @@ class TrainingView(_TrainingPage):
 
     def compute(self, state: _WatchState) -> TrainingState:
         if not state.out.is_dir():
-            return TrainingState(f"{state.out.name}: waiting for the training to begin")
+            return TrainingState(_missing_words(state.out))
         return training_state(state.out)
 
     def draw(self, training: TrainingState) -> Drawing:
         if training.history is not None:
             self.drawn_at = time.monotonic()
-        return Drawing(_pictures(training), training.words)
+        return Drawing(_pictures(training), escape(training.words))
 
 # %% ../../nbs/26m_watching.ipynb #nffe589
 def watch_training(

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import ipywidgets as widgets
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor, nn
 
 from ..data.geometry import Box, crop, pad, resize
@@ -37,7 +36,7 @@ from hrda_nb.widgets.charts import (
     table,
     with_lines,
 )
-from .controls import button, column, limit, row, slider, toggles
+from .controls import button, column, grid, limit, row, slider, toggles
 from .crops import cell_size
 from hrda_nb.widgets.scenes import (
     Drawing,
@@ -506,37 +505,30 @@ def _spread(values: Sequence[int], most: int) -> list[int]:
     return [values[i] for i in np.unique(places)]
 
 
-def _count_scale(
+def _count_colours(most: int) -> np.ndarray:  # (most+1,3) uint8
+    "The colour of each count."
+    return heat(np.arange(most + 1)[None] / most)[0]
+
+
+def _count_key(
     counts: Sequence[int],  # that occur
     colours: np.ndarray,  # (N,3) uint8, the colour of each count
-    width: int,  # pixels
-) -> np.ndarray:  # (h,W,3) uint8
+) -> str:  # HTML
     "Squares with what their colours mean."
-    letters = max(10, width // 36)  # pixels
-    font = ImageFont.load_default(letters)
-    scale = Image.new("RGB", (width, 2 * letters), "white")
-    pen = ImageDraw.Draw(scale)
-    x = letters // 2
-    for count in _spread(counts, _MOST_IN_SCALE):
-        square = (x, letters // 2, x + letters, 3 * letters // 2)
-        pen.rectangle(square, fill=tuple(colours[count].tolist()), outline=(80, 80, 80))
-        text = f"{count} x"
-        pen.text((x + 1.4 * letters, letters), text, "black", font, anchor="lm")
-        x += int(2.4 * letters + font.getlength(text))
-    return np.asarray(scale)
+    shown = _spread(counts, _MOST_IN_SCALE)
+    return " ".join(swatch(colours[count], f"{count}×") for count in shown)
 
 # %% ../../nbs/26h_windows.ipynb #n30665c
 def _count_picture(
     image: np.ndarray,  # (H,W,3) uint8, shines through
     tiling: _Tiling,
-) -> np.ndarray:  # (H + scale,W,3) uint8
-    "How often each pixel is seen, the windows' borders, and a scale below."
+) -> np.ndarray:  # (H,W,3) uint8
+    "How often each pixel is seen, and the windows' borders."
     count = tiling.count
-    colours = heat(np.arange(count.max() + 1)[None] / count.max())[0]
+    colours = _count_colours(count.max())
     mixed = colours[count] * _COUNT_OPACITY + image.mean(2, keepdims=True) * (1 - _COUNT_OPACITY)
     seams = _find_seams(count.shape, tiling.boxes)
-    picture = with_lines(mixed.astype(np.uint8), *seams, strength=0.6)
-    return np.vstack([picture, _count_scale(np.unique(count), colours, image.shape[1])])
+    return with_lines(mixed.astype(np.uint8), *seams, strength=0.6)
 
 # %% ../../nbs/26h_windows.ipynb #c081
 _NEAR = 16  # pixels from a seam that count as near
@@ -697,11 +689,12 @@ class _WindowsRecord(NamedTuple):
 def _count_panel(record: _WindowsRecord) -> Picture:
     "How often each pixel is seen, with the windows that see the pixel in question."
     tiling = record.comparison.chosen
+    key = _count_key(np.unique(tiling.count), _count_colours(tiling.count.max()))
     return Picture(
         _count_picture(record.comparison.scene.image, tiling),
         f"the street in {len(tiling.boxes)} windows, "
         f"each pixel seen {tiling.count.min()} to {tiling.count.max()} times",
-        title="<b>how often each pixel is seen</b>",
+        title=f"<b>how often each pixel is seen</b> {key}",
         boxes=_marked_boxes(tiling.boxes, record.pixel),
         marks=_marks(record.pixel),
     )
@@ -812,11 +805,12 @@ class _WindowsPage(View):
         "Bars by the distance from a seam."
         return ["bars"]
 
-    def arrange(self, *own: str) -> list[widgets.Widget]:
-        "Two rows of two panels."
-        panels = [self.panel(name, "49.5%") for name in self.canvases]
-        bars = column(self.bars, width="49.5%", min_width="15em")
-        return [self.control_row(*own), row(*panels, bars), self.words, self.legend]
+    def arrange(self, *controls: str) -> list[widgets.Widget]:
+        "Three panels, numbers below."
+        panels = grid(*(self.panel(name) for name in self.canvases))
+        words = column(self.words, flex="1 1 30em", min_width="0")
+        numbers = row(words, column(self.bars, flex="0 1 auto"))
+        return [self.control_row(*controls), panels, numbers, self.legend]
 
     def connect(self) -> None:
         "A picture is clicked or chosen, a mode switched, a button pressed."
@@ -893,6 +887,21 @@ class _WindowsMaps(_WindowsControls):
 class WindowsView(_WindowsMaps):
     "Windows over a street: counts, cost, seams."
 
+    def __init__(
+        self,
+        scenes: Scenes,
+        budget: float = 4e6,  # pixels that a CPU computes without being asked to
+        first: str | None = None,  # the picture to begin with
+    ):
+        self.first = first
+        super().__init__(scenes, budget)
+
+    def connect(self) -> None:
+        "The first picture is chosen before anything is computed."
+        super().connect()
+        if self.first in self.scenes.names:
+            self.picture.value = self.first
+
     def compute(self, state: WindowsState) -> _WindowsRecord:
         "Windows and costs, and labels where they are known or may be computed."
         runs = self.runs(state.picture)
@@ -924,6 +933,9 @@ class WindowsView(_WindowsMaps):
         return Drawing(pictures, words, {"bars": title + _seam_chart(comparison)}, legend)
 
 # %% ../../nbs/26h_windows.ipynb #c092
+_SAMPLE = "city_0750002"  # errors of the sample network lie along the seams
+
+
 def explore_windows(
     model: Model = None,  # a model, a checkpoint, or None: the sample checkpoint
     pictures: Pictures = None,  # a folder, a dataset, pictures; None: the sample's target/val
@@ -931,4 +943,5 @@ def explore_windows(
     max_side: int | None = None,  # pixels; None: as the checkpoint was trained, or 1024
 ) -> WindowsView:
     "Stride and window: how often each pixel is seen, what it costs, and the seams without overlap."
-    return WindowsView(Scenes(model, pictures, classes, max_side))
+    first = _SAMPLE if pictures is None else None
+    return WindowsView(Scenes(model, pictures, classes, max_side), first=first)
