@@ -17,6 +17,7 @@ import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -511,6 +512,30 @@ def page_site(
     if not _is_built(page):
         build_site(page)
     return page / "dist"
+
+# %% ../../nbs/26q_page.ipynb #sw02
+def page_texts(
+    language: str = "en",  # "en", "zh", "ko"
+) -> dict:  # nested names -> text
+    "The words of the page, of the installed package or of a clone."
+    package = Path(find_spec("hrda_nb").origin).parent
+    folders = package / "page_site/texts", package.parent / "page/texts"
+    found = [folder / f"{language}.json" for folder in folders]
+    file = next((f for f in found if f.exists()), None)
+    if file is None:
+        raise UserError(
+            f"there are no texts in {language} beside {package.name}: clone the repository"
+        )
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def scene_words(
+    scene: str,  # "gap", "crops", "windows", "attention", "pseudo", "mix", "rare", ...
+    language: str = "en",
+) -> str:
+    "What a scene shows, and what it asks."
+    words = page_texts(language)[scene]
+    return f"{words['sentence']} {words['question']}"
 
 # %% ../../nbs/26q_page.ipynb #13ba69f5
 _SOMETIMES = "b.onnx.gz", "training"  # what not every page has
