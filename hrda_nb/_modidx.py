@@ -2704,7 +2704,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'hrda_nb.widgets.page.rcs_of': ('page.html#rcs_of', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.read_pictures': ('page.html#read_pictures', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.read_scene': ('page.html#read_scene', 'hrda_nb/widgets/page.py'),
-                                      'hrda_nb.widgets.page.scene_words': ('page.html#scene_words', 'hrda_nb/widgets/page.py'),
+                                      'hrda_nb.widgets.page.scene_question': ('page.html#scene_question', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.stored': ('page.html#stored', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.training_curves': ('page.html#training_curves', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.training_scores': ('page.html#training_scores', 'hrda_nb/widgets/page.py'),

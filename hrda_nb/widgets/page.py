@@ -529,13 +529,12 @@ def page_texts(
     return json.loads(file.read_text(encoding="utf-8"))
 
 
-def scene_words(
+def scene_question(
     scene: str,  # "gap", "crops", "windows", "attention", "pseudo", "mix", "rare", ...
     language: str = "en",
 ) -> str:
-    "What a scene shows, and what it asks."
-    words = page_texts(language)[scene]
-    return f"{words['sentence']} {words['question']}"
+    "What a scene asks."
+    return page_texts(language)[scene]["question"]
 
 # %% ../../nbs/26q_page.ipynb #13ba69f5
 _SOMETIMES = "b.onnx.gz", "training"  # what not every page has
