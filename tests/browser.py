@@ -177,12 +177,12 @@ def _wait_until(works, seconds, complaint):
 
 
 @contextmanager
-def open_page(executable):
-    "A page of a headless browser that can reach nothing but this machine"
+def open_page(executable, *more):
+    "A page of a headless browser that can reach nothing but this machine; `more`: flags"
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=executable, args=OFFLINE)
+        browser = p.chromium.launch(executable_path=executable, args=[*OFFLINE, *more])
         yield browser.new_page(viewport=dict(width=1400, height=1600))
         browser.close()
 

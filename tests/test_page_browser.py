@@ -20,6 +20,7 @@ from hrda_nb.inference.predict import as_rgb
 from hrda_nb.widgets.page import write_page
 
 PAGE = ROOT / "page"
+CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SIZES = {"": (1280, 720), "_phone": (390, 844), "_hall": (1920, 1080)}
 SCENES = (
     *("gap", "crops", "windows", "attention", "pixel", "pseudo"),
@@ -132,7 +133,7 @@ def reader(folder):
     log = folder.parent / "server.log"
     with (
         browser.serving([*command, "--directory", str(folder)], {}, log, url),
-        browser.open_page(executable) as page,
+        browser.open_page(executable, *CAMERA) as page,
     ):
         page.set_viewport_size(dict(width=1280, height=720))
         yield Reader(page, url)
@@ -249,6 +250,22 @@ def test_pointer(at):
     at.page.get_by_role("button", name="Clean").click()
     at.settle()
     assert before == at.pixels()
+
+
+def test_two_networks_under_one_cursor(at):
+    "Side by side, with what differs; a click on either names what both say"
+    at.do("hrda.set({view: 'pair'})")
+    at.settle()
+    assert at.page.locator("#stages canvas").count() == 3
+    box = at.canvas(1).bounding_box()
+    before = at.pixels(0)
+    at.page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 0.1 * box["height"])
+    at.settle()
+    assert at.pixels(0) != before  # the mark moves on both
+    words = at.page.locator("#words").inner_text()
+    assert words.startswith("source only: ")
+    assert ", adapted: " in words
+    assert ", truth: " in words
 
 
 def test_keys(at):
@@ -376,6 +393,19 @@ def test_own_picture_by_both(at, tmp_path):
     at.settle()
     assert at.state("scene") == "gap"
     assert at.do("(async () => Object.keys((await hrda.context()).street.said).join())()") == "a,b"
+
+
+def test_camera(at):
+    "A picture from the camera, which is let go of afterwards"
+    own(at)
+    at.page.get_by_role("button", name="Camera").click()
+    at.wait("document.querySelector('#own video')?.videoWidth > 0")
+    assert at.do("hrda.own.stream.getTracks()[0].readyState") == "live"
+    at.page.get_by_role("button", name="Take this picture").click()
+    at.wait("document.querySelector('#own').dataset.state == 'done'", 120)
+    at.settle()
+    assert at.state("picture") == "Camera"
+    assert at.do("hrda.own.stream") is None
 
 
 def test_own_picture_that_is_none(at, tmp_path):

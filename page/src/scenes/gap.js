@@ -2,7 +2,7 @@
 import { bars, percent } from "../charts.js";
 import { IGNORE, classIou, mean } from "../maths.js";
 import { marked } from "../paint.js";
-import { classesIn, coloured } from "./common.js";
+import { classesIn, coloured, pixel } from "./common.js";
 
 /** @typedef {import("./common.js").Context} Context */
 
@@ -37,6 +37,20 @@ function scores(c, before, after) {
   return bars(t("gap.scores"), [page.networks.b.name, page.networks.a.name], rows);
 }
 
+/** What both say about the pixel under the one cursor. @param {Context} c
+ * @param {Uint8Array} before @param {Uint8Array} after */
+function spoken(c, before, after) {
+  const { street, t, page, names } = c;
+  const [y, x] = pixel(c);
+  const i = y * street.size[1] + x;
+  const words = [
+    `${page.networks.b.name}: ${names[before[i]]}`,
+    `${page.networks.a.name}: ${names[after[i]]}`,
+  ];
+  if (street.truth) words.push(`${t("truth")}: ${names[street.truth[i]] ?? t("ignored")}`);
+  return words.join(", ");
+}
+
 /** @type {import("./common.js").Scene} */
 export const gap = {
   id: "gap",
@@ -63,7 +77,7 @@ export const gap = {
       ],
     },
   ],
-  hear: (_, __, x) => ({ w: x }),
+  hear: ({ state }, y, x) => (state.view === "wiper" ? { w: x } : { y, x }),
   draw(c) {
     const { street, state, t, page } = c;
     if (!street.said.b)
@@ -72,21 +86,29 @@ export const gap = {
     const [left, right] = [page.networks.b.name, page.networks.a.name];
     const legend = classesIn(before, after);
     const chart = state.reveal ? scores(c, before, after) : undefined;
+    const pointed = { mark: pixel(c), tool: /** @type {const} */ ("point") };
     const difference = {
+      ...pointed,
       image: differences(c, before, after),
       title: t(street.truth ? "gap.legend" : "gap.changed"),
       alt: t("gap.difference"),
     };
     const images = [coloured(c, before), coloured(c, after)];
-    if (state.view === "difference") return { panels: [difference], legend: [], chart };
+    const words = spoken(c, before, after);
+    if (state.view === "difference") return { panels: [difference], words, legend: [], chart };
     const truth =
       state.reveal && street.truth
         ? [{ image: coloured(c, street.truth), title: t("truth"), alt: t("truth") }]
         : [];
     if (state.view === "pair") {
       const titles = [left, right];
-      const panels = images.map((image, i) => ({ image, title: titles[i], alt: titles[i] }));
-      return { panels: [...panels, difference, ...truth], legend, chart };
+      const panels = images.map((image, i) => ({
+        ...pointed,
+        image,
+        title: titles[i],
+        alt: titles[i],
+      }));
+      return { panels: [...panels, difference, ...truth], words, legend, chart };
     }
     const alt = t("gap.alt", { left, right });
     const wiped = { image: images[0], other: images[1], wiper: state.w, tool: "wipe", alt };
