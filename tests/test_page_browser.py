@@ -20,6 +20,7 @@ from hrda_nb.inference.predict import as_rgb
 from hrda_nb.widgets.page import write_page
 
 PAGE = ROOT / "page"
+sys.path.append(str(ROOT / "tools"))
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 SIZES = {"": (1280, 720), "_phone": (390, 844), "_hall": (1920, 1080)}
 SCENES = (
@@ -153,6 +154,22 @@ def test_sources():
     "Types, style and the page's own tests"
     npm("run", "check")
     assert "# fail 0" in npm("test")
+
+
+def test_values():
+    "What the page's tests compare with is what the library computes"
+    import page_values
+
+    def near(kept, now):
+        if isinstance(kept, dict):
+            return kept.keys() == now.keys() and all(near(kept[k], now[k]) for k in kept)
+        if isinstance(kept, list):
+            return len(kept) == len(now) and all(map(near, kept, now))
+        return kept == now if kept is None else kept == pytest.approx(now, abs=2e-5)
+
+    kept = json.loads(page_values.FILE.read_text(encoding="utf-8"))
+    now = json.loads(json.dumps(page_values.page_values()))
+    assert near(kept, now), "run python tools/page_values.py"
 
 
 def test_size(folder):
