@@ -17,7 +17,7 @@ from PIL import Image
 
 import hrda_nb
 from hrda_nb.inference.predict import as_rgb
-from hrda_nb.widgets.page import write_page
+from hrda_nb.widgets.page import page_site, write_page
 
 PAGE = ROOT / "page"
 sys.path.append(str(ROOT / "tools"))
@@ -42,7 +42,15 @@ def npm(*words):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def built():
+    "What npm builds, with the tools that it needs for that"
+    if not (PAGE / "node_modules/axe-core").exists():
+        npm("ci")
+    return page_site()
+
+
+@pytest.fixture(scope="module")
+def folder(built, tmp_path_factory):
     "The page of the bundled networks, with two target streets"
     out = tmp_path_factory.mktemp("page") / "site"
     write_page(out, count=2)
@@ -150,7 +158,7 @@ def at(reader):
     assert reader.said == []
 
 
-def test_sources():
+def test_sources(built):
     "Types, style and the page's own tests"
     npm("run", "check")
     assert "# fail 0" in npm("test")

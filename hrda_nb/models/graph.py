@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/11a_graph.ipynb #252709b9
+# %% ../../nbs/11a_graph.ipynb #0d9eda3e
 import gzip
 import os
 import warnings
@@ -23,7 +23,7 @@ from ..data.files import write_atomically
 from ..data.labels import UserError
 from .weights import require_onnx
 
-# %% ../../nbs/11a_graph.ipynb #760960ca
+# %% ../../nbs/11a_graph.ipynb #53fc9688
 VIEW_MULTIPLE = 32  # pixels: what the sides of a view divide by
 
 
@@ -62,7 +62,7 @@ def fix_padding(
             fix_padding(child)
     return module
 
-# %% ../../nbs/11a_graph.ipynb #871754e3
+# %% ../../nbs/11a_graph.ipynb #d74ae324
 class _Views(nn.Module):
     "What the context view and a detail window have in common."
 
@@ -99,7 +99,7 @@ def _trace(views: _Views, side: int = 4 * VIEW_MULTIPLE) -> Any:  # torch.onnx.O
             verbose=False,
         )
 
-# %% ../../nbs/11a_graph.ipynb #0757f856
+# %% ../../nbs/11a_graph.ipynb #63acaea6
 _SMALL = 256  # numbers: shorter tensors (biases, constants of shapes) stay as they are
 
 
@@ -123,7 +123,7 @@ def halve_weights(
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
 
-# %% ../../nbs/11a_graph.ipynb #974d7ce5
+# %% ../../nbs/11a_graph.ipynb #d81bd3d3
 def _write_packed(content: bytes, path: Path) -> None:
     path.write_bytes(gzip.compress(content, mtime=0))
 
