@@ -375,7 +375,7 @@ def own(at):
     at.wait("document.querySelector('#own [role=status]').innerText.includes('asks for nothing')")
 
 
-def test_own_picture_equals_pytorch(at, tmp_path, remark):
+def test_own_picture_equals_pytorch(at, tmp_path):
     "Computed in the browser, without a request, as PyTorch computes it"
     street = hrda_nb.samples_dir() / "target/val/images/city_0750003.jpg"
     Image.open(street).resize((500, 300)).save(tmp_path / "mine.png")  # no multiple of anything
@@ -385,7 +385,6 @@ def test_own_picture_equals_pytorch(at, tmp_path, remark):
     at.wait("document.querySelector('#own').dataset.state == 'done'", 120)
     at.settle()
     assert at.asked[requests:] == []
-    remark(f"own picture of 300x500: {at.do('hrda.own.dialog.dataset.seconds')} s")
     assert at.state("scene") == "attention"
     views = at.do(
         "(async () => { const s = (await hrda.context()).street.best; const f = (m) =>"
@@ -406,6 +405,17 @@ def test_own_picture_equals_pytorch(at, tmp_path, remark):
     labels = np.array(views["labels"]).reshape(300, 500)
     equal = (labels == output.upsampled()[0].argmax(0).numpy()[:300, :500]).mean()
     assert equal > 0.995
+
+
+def test_own_picture_takes_seconds(at, remark):
+    own(at)
+    at.page.locator("#own select").select_option("1024")
+    street = hrda_nb.samples_dir() / "target/val/images/city_0750001.jpg"
+    at.page.locator("#own-file").set_input_files(street)
+    at.wait("document.querySelector('#own').dataset.state == 'done'", 300)
+    at.settle()
+    assert at.do("hrda.stages[0].canvas.width") == 1024
+    remark(f"own picture of 512x1024: {at.do('hrda.own.dialog.dataset.seconds')} s")
 
 
 def test_own_picture_by_both(at, tmp_path):

@@ -121,7 +121,7 @@ class App {
     const chosen = state.picture || first.name;
     const [street, source] = await Promise.all([
       streets.open(this.scene.street?.(page, chosen) ?? chosen),
-      sources.length ? streets.open(state.source || sources[0].name) : null,
+      this.scene.source && sources.length ? streets.open(state.source || sources[0].name) : null,
     ]);
     const palette = page.classes.map((/** @type {any} */ k) => (state.safe ? k.safe : k.colour));
     const names = page.classes.map((/** @type {any} */ k) => k.name);

@@ -15,7 +15,7 @@ import { labelled } from "../paint.js";
  *   show?: (value: number) => string, value?: number, options?: [string | number, string][],
  *   press?: () => void, classes?: number[], chosen?: number[]}} Control
  * @typedef {{panels: Panel[], words?: string, chart?: Node, legend?: Iterable<number>}} Drawing
- * @typedef {{id: string, street?: (page: any, chosen: string) => string, controls: (c: Context) => Control[],
+ * @typedef {{id: string, street?: (page: any, chosen: string) => string, source?: boolean, controls: (c: Context) => Control[],
  *   draw: (c: Context) => Drawing | Promise<Drawing>, fits?: (page: any) => boolean,
  *   hear?: (c: Context, y: number, x: number, more: any) => Partial<State>}} Scene
  */

@@ -100,6 +100,7 @@ function mixed({ street, source }, classes) {
 /** @type {Scene} */
 export const classMix = {
   id: "mix",
+  source: true,
   fits: (page) => page.pictures.some((/** @type {any} */ p) => p.domain === "source"),
   controls: (c) => [
     {
@@ -141,6 +142,7 @@ export const classMix = {
 /** @type {Scene} */
 export const rareClasses = {
   id: "rare",
+  source: true,
   fits: (page) => Boolean(page.counts),
   controls: ({ t }) => [
     {
