@@ -218,8 +218,11 @@ class App {
     byId("reveal").setAttribute("aria-expanded", String(Boolean(state.reveal)));
     byId("answer").textContent = state.reveal ? this.t(`${scene.id}.answer`) : "";
     for (const [i, button] of [...byId("scenes").children].entries()) {
-      if (i === number - 1) button.setAttribute("aria-current", "step");
-      else button.removeAttribute("aria-current");
+      if (i !== number - 1) button.removeAttribute("aria-current");
+      else if (!button.hasAttribute("aria-current")) {
+        button.setAttribute("aria-current", "step");
+        byId("scenes").scrollLeft = button.offsetLeft - byId("scenes").clientWidth / 2;
+      }
     }
     this.pictures(street.name);
   }
