@@ -162,6 +162,14 @@ def test_windows_of_hrda_and_a_picture_of_odd_sides(name):
     check_hrda(name)
 
 
+def test_memory_counts_what_windows_are_filled_up_to():
+    "An encoder of one size makes a whole tile of every window"
+    model = build_model("hrda", "mit_b0", num_classes=3, detail_size=(32, 32), channels=8).eval()
+    assert model.window_batch(32, 32) == 2**22 // 32**2
+    model.encoder.fit = Fit(tile=224)
+    assert model.window_batch(32, 32) == 2**22 // 224**2
+
+
 @pytest.mark.parametrize("name", ["test_convnext", "test_vit", "tiny_swin", "test_maxvit"])
 def test_a_picture_of_one_pixel(name):
     levels = encoder(name).eval()(torch.rand(1, 3, 1, 1))

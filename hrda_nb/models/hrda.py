@@ -270,6 +270,7 @@ class HRDA(nn.Module):
 
     def window_batch(self, height: int, width: int) -> int | None:  # of one window, in pixels
         "Most windows in one pass; None in training, where BatchNorm sees them as one batch."
+        height, width = self.encoder.fit.padded((height, width))  # what the encoder makes of one
         return None if self.training else max(1, self.max_pixels // (height * width))
 
 # %% ../../nbs/10_hrda.ipynb #ndf773b
