@@ -488,6 +488,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'hrda_nb.data.processes.decided_by_first': ( 'processes.html#decided_by_first',
                                                                                      'hrda_nb/data/processes.py'),
                                         'hrda_nb.data.processes.first_row': ('processes.html#first_row', 'hrda_nb/data/processes.py'),
+                                        'hrda_nb.data.processes.leave_processes': ( 'processes.html#leave_processes',
+                                                                                    'hrda_nb/data/processes.py'),
                                         'hrda_nb.data.processes.mean_over_processes': ( 'processes.html#mean_over_processes',
                                                                                         'hrda_nb/data/processes.py'),
                                         'hrda_nb.data.processes.of_each_process': ( 'processes.html#of_each_process',

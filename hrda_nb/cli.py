@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import pandas as pd
 import tyro
-from torch import distributed, nn
+from torch import nn
 from tyro.conf import Positional
 
 from .data.doctor import Report, doctor, prepare
@@ -33,7 +33,7 @@ from .data.files import writable_folder, write_atomically
 from .data.joined import doctor_sets, open_split
 from .data.labels import ClassTable, UserError
 from .data.lessons import Lesson, read_lessons, read_progress, reset_progress
-from .data.processes import SharedError, raise_in_all, this_process
+from .data.processes import SharedError, leave_processes, raise_in_all, this_process
 from .data.samples import samples_dir, write_samples
 from .data.settings import Between, Count, Name, Seed, Size, check_settings
 from .inference.metrics import evaluate_sets, set_sizes, sets_summary
@@ -340,8 +340,8 @@ def _ablate(command: Ablate) -> int:  # exit code
 # %% ../nbs/27_cli.ipynb #gl601
 def _leave_processes() -> None:
     "The end of what `join_processes` began."
-    if "WORLD_SIZE" in os.environ and distributed.is_initialized():
-        distributed.destroy_process_group()
+    if "WORLD_SIZE" in os.environ:
+        leave_processes()
 
 
 def _several(name: str) -> Any:

@@ -9,6 +9,7 @@ import torch
 from torch import distributed, multiprocessing, nn
 
 from hrda_nb.data.labels import ClassTable, UserError
+from hrda_nb.data.processes import leave_processes
 from hrda_nb.inference.metrics import evaluate
 from hrda_nb.models.hrda import Output
 
@@ -68,7 +69,7 @@ def work(rank, world, folder):
     with pytest.raises(UserError):
         evaluate(ReadsRed(), torn, progress=False, keep=keep)
     evaluate(ReadsRed(), pictures(5), progress=False, keep=keep).to_csv(f"{folder}/kept_{rank}.csv")
-    distributed.destroy_process_group()
+    leave_processes()
 
 
 def test_every_process_returns_the_whole_table(tmp_path):

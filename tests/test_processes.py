@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from hrda_nb import cli
 from hrda_nb.data.geometry import resize
 from hrda_nb.data.labels import UserError
-from hrda_nb.data.processes import Process, SharedError
+from hrda_nb.data.processes import Process, SharedError, leave_processes
 from hrda_nb.models.batch_norm import synchronise_batch_norm
 from hrda_nb.models.decoders import SegmentationHead, decoders
 from hrda_nb.models.encoders import Encoder, encoder, encoders
@@ -161,7 +161,7 @@ def work(rank, count, folder):
         found = run(path.stem, pictures, rows, decisions, averaged=True)
         del found["decided"]
         torch.save(found, path.with_suffix(f".{rank}"))
-    distributed.destroy_process_group()
+    leave_processes()
 
 
 def assert_close(found, expected, what):

@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/00c_processes.ipynb #pr003
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -33,6 +34,18 @@ def this_process() -> Process:
     if not (distributed.is_available() and distributed.is_initialized()):
         return Process()
     return Process(distributed.get_rank(), distributed.get_world_size())
+
+
+_A_MOMENT = 0.1  # seconds
+
+
+def leave_processes() -> None:
+    "Take this process out of the group that it is in, if it is in one."
+    if distributed.is_available() and distributed.is_initialized():
+        # gloo's threads let go of the last tensors, for which they need Python: the group would
+        # wait for them without letting them have it (seen with torch 2.6)
+        time.sleep(_A_MOMENT)
+        distributed.destroy_process_group()
 
 # %% ../../nbs/00c_processes.ipynb #pr009
 class _Sum(Function):
