@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = []
 
-# %% ../../nbs/11a_graph.ipynb #0d9eda3e
+# %% ../../nbs/11a_graph.ipynb #6f06c7fd
 import gzip
 import os
 import warnings
@@ -23,7 +23,7 @@ from ..data.files import write_atomically
 from ..data.labels import UserError
 from .weights import require_onnx
 
-# %% ../../nbs/11a_graph.ipynb #53fc9688
+# %% ../../nbs/11a_graph.ipynb #bb0df7a5
 VIEW_MULTIPLE = 32  # pixels: what the sides of a view divide by
 
 
@@ -62,7 +62,7 @@ def fix_padding(
             fix_padding(child)
     return module
 
-# %% ../../nbs/11a_graph.ipynb #d74ae324
+# %% ../../nbs/11a_graph.ipynb #76f09869
 class _Views(nn.Module):
     "What the context view and a detail window have in common."
 
@@ -99,7 +99,7 @@ def _trace(views: _Views, side: int = 4 * VIEW_MULTIPLE) -> Any:  # torch.onnx.O
             verbose=False,
         )
 
-# %% ../../nbs/11a_graph.ipynb #63acaea6
+# %% ../../nbs/11a_graph.ipynb #171172c6
 _SMALL = 256  # numbers: shorter tensors (biases, constants of shapes) stay as they are
 
 
@@ -123,8 +123,10 @@ def halve_weights(
     del graph.graph.node[:]
     graph.graph.node.extend(nodes)
 
-# %% ../../nbs/11a_graph.ipynb #d81bd3d3
-def _write_packed(content: bytes, path: Path) -> None:
+# %% ../../nbs/11a_graph.ipynb #04a1d7dd
+def write_packed(path: Path, content: bytes) -> None:
+    "A file that browsers unpack; the same content gives the same bytes."
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(content, mtime=0))
 
 
@@ -141,5 +143,5 @@ def write_view_graph(
         reason = f"this network has parts that ONNX cannot express ({type(e).__name__})"
         raise UserError(f"{reason}; {path} was not written") from None
     halve_weights(graph)
-    write_atomically(path, partial(_write_packed, graph.SerializeToString()))
+    write_atomically(path, partial(write_packed, content=graph.SerializeToString()))
     return Path(path).stat().st_size

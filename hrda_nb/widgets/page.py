@@ -6,7 +6,6 @@
 __all__ = ['write_page']
 
 # %% ../../nbs/26q_page.ipynb #3791b76e
-import gzip
 import json
 import os
 import re
@@ -36,7 +35,7 @@ from ..data.labels import ClassTable, UserError, classes_file
 from ..data.rare_class_sampling import rcs_probabilities
 from ..data.samples import samples_dir
 from ..inference.predict import as_rgb, evaluating, model_device
-from ..models.graph import write_view_graph
+from ..models.graph import write_packed, write_view_graph
 from ..models.sliding_window import run_windows, window_boxes
 from ..models.weights import require_onnx, sample_model
 from ..plots import LOSSES, encode, safe_palette
@@ -92,12 +91,6 @@ def stored(
     return StoredMap(steps.round().clip(0, 255).astype(np.uint8), low, step)
 
 # %% ../../nbs/26q_page.ipynb #633b2774
-def write_packed(path: Path, content: bytes) -> None:
-    "A file that browsers unpack; the same content gives the same bytes."
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(gzip.compress(content, mtime=0))
-
-
 def write_maps(
     root: Path,  # of the page
     file: str,  # below the root
