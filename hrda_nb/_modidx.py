@@ -2685,6 +2685,8 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'hrda_nb.widgets.page._run_npm': ('page.html#_run_npm', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page._short': ('page.html#_short', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page._take_place': ('page.html#_take_place', 'hrda_nb/widgets/page.py'),
+                                      'hrda_nb.widgets.page._with_fitting_windows': ( 'page.html#_with_fitting_windows',
+                                                                                      'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.build_site': ('page.html#build_site', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.cell_vectors': ('page.html#cell_vectors', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.chosen': ('page.html#chosen', 'hrda_nb/widgets/page.py'),

@@ -307,6 +307,15 @@ def test_mistakes_are_answered_in_one_line(site, mine, tmp_path, capsys, args, a
     assert not (tmp_path / "out").exists()
 
 
+def test_windows_that_a_graph_cannot_take(site, tmp_path):
+    "A graph is for views whose sides divide by 32; others would be answered wrongly"
+    model = build_model("hrda", "mit_b0", num_classes=3, detail_size=(32, 40), channels=8)
+    save_checkpoint(tmp_path / "narrow.safetensors", model, dict(classes=THREE.as_dict()))
+    with pytest.raises(UserError, match=r"narrow\.safetensors: .* 32x40 pixels; .* divide by 32"):
+        write_page(tmp_path / "out", tmp_path / "narrow.safetensors")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_missing_site(mine, tmp_path, monkeypatch):
     def missing():
         raise UserError("this installation has no page")

@@ -35,7 +35,7 @@ from ..data.labels import ClassTable, UserError, classes_file
 from ..data.rare_class_sampling import rcs_probabilities
 from ..data.samples import samples_dir
 from ..inference.predict import as_rgb, evaluating, model_device
-from ..models.graph import write_packed, write_view_graph
+from ..models.graph import VIEW_MULTIPLE, write_packed, write_view_graph
 from ..models.sliding_window import run_windows, window_boxes
 from ..models.weights import require_onnx, sample_model
 from ..plots import LOSSES, encode, safe_palette
@@ -286,7 +286,18 @@ def _of_file(checkpoint: Place) -> Network:
     "A checkpoint; the result of a training is called like its folder."
     path = Path(checkpoint).absolute()
     name = path.parent.name if path.stem == "last" else path.stem
-    return Network(name, str(checkpoint), *open_model(checkpoint))
+    return _with_fitting_windows(Network(name, str(checkpoint), *open_model(checkpoint)))
+
+
+def _with_fitting_windows(network: Network) -> Network:
+    "The network itself. Raises `UserError` for windows that its graph cannot take."
+    size = network.model.detail_size if network.model.is_hrda else ()
+    if any(side % VIEW_MULTIPLE for side in size):
+        raise UserError(
+            f"{network.checkpoint}: its detail windows are {size[0]}x{size[1]} pixels; "
+            f"a page needs sides that divide by {VIEW_MULTIPLE}"
+        )
+    return network
 
 
 def open_networks(
