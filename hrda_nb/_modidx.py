@@ -2705,7 +2705,6 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'hrda_nb.widgets.page.page_site': ('page.html#page_site', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.page_texts': ('page.html#page_texts', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.public': ('page.html#public', 'hrda_nb/widgets/page.py'),
-                                      'hrda_nb.widgets.page.rcs_of': ('page.html#rcs_of', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.read_pictures': ('page.html#read_pictures', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.read_scene': ('page.html#read_scene', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.scene_question': ('page.html#scene_question', 'hrda_nb/widgets/page.py'),

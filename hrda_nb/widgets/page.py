@@ -32,7 +32,6 @@ from .. import __version__
 from ..data.datasets import SegmentationDataset, class_statistics, open_folder
 from ..data.files import error_reason
 from ..data.labels import ClassTable, UserError, classes_file
-from ..data.rare_class_sampling import rcs_probabilities
 from ..data.samples import samples_dir
 from ..inference.predict import as_rgb, evaluating, model_device
 from ..models.graph import VIEW_MULTIPLE, write_packed, write_view_graph
@@ -410,26 +409,10 @@ def write_training(
     return dict(steps=list(steps), pictures=files, **about)
 
 # %% ../../nbs/26q_page.ipynb #4fd28cad
-_TEMPERATURES = 0.01, 0.1  # T of rare class sampling
-
-
 def describe_classes(classes: ClassTable) -> list[dict]:
-    "Names, usual and safe colours, and whether they are things."
+    "Names, usual and safe colours."
     rows = zip(classes.names, classes.palette.tolist(), safe_palette(classes).palette.tolist())
-    return [dict(name=n, colour=c, safe=s, thing=n in classes.things) for n, c, s in rows]
-
-
-def rcs_of(
-    counts: list[int],  # (K,) pixels of each class
-) -> dict[str, list[float]]:  # temperature -> (K,)
-    "P(c) of rare class sampling; 0 for classes that do not occur."
-    found = {}
-    for temperature in _TEMPERATURES:
-        classes, p = rcs_probabilities(np.array(counts), temperature)
-        probabilities = np.zeros(len(counts))
-        probabilities[classes] = p.numpy()
-        found[str(temperature)] = probabilities.tolist()
-    return found
+    return [dict(name=n, colour=c, safe=s) for n, c, s in rows]
 
 
 def mask_of(recipe: Recipe) -> dict:
@@ -793,8 +776,7 @@ def write_windows(
     file = f"pictures/{picture.file}.windows.gz"
     found = stored(window_logits(model, as_rgb(root / f"pictures/{picture.file}.jpg")))
     write_packed(root / file, found.data.tobytes())
-    about = dict(picture=picture.scene.name, file=file, overlap=model.overlap)
-    return about | found.described()
+    return dict(picture=picture.scene.name, file=file) | found.described()
 
 # %% ../../nbs/26q_page.ipynb #dbaa3648
 def page_facts(plan: Plan) -> dict:  # for page.json
@@ -809,7 +791,6 @@ def page_facts(plan: Plan) -> dict:  # for page.json
     return dict(
         classes=describe_classes(a.classes),
         counts=counts,
-        rcs=counts and rcs_of(counts),
         temperature=recipe.rare_class_temperature,
         threshold=recipe.self_training.threshold,
         mask=mask_of(recipe),

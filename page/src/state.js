@@ -24,8 +24,8 @@ export const START = {
   n: 0, // windows: all
   overlap: 1,
   k: "", // classes to paste: drawn
-  temp: 0.01,
-  ratio: 0.7,
+  temp: -1, // temperature and ratio: as the recipe says
+  ratio: -1,
   block: 0, // as the recipe says
   seed: 1,
   cy: 0.5, // centres of the crops, in parts of the picture

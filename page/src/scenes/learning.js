@@ -139,27 +139,31 @@ export const classMix = {
   },
 };
 
+/** @param {Context} c */
+const temperature = ({ state, page }) => (state.temp < 0 ? page.temperature : state.temp);
+
 /** @type {Scene} */
 export const rareClasses = {
   id: "rare",
   source: true,
   fits: (page) => Boolean(page.counts),
-  controls: ({ t }) => [
+  controls: (c) => [
     {
       kind: "slider",
       key: "temp",
-      label: t("rare.slider"),
+      label: c.t("rare.slider"),
       min: 0.005,
       max: 0.3,
       step: 0.005,
       main: true,
       show: (v) => v.toFixed(3),
+      value: temperature(c),
     },
   ],
   draw(c) {
-    const { page, state, t, names, palette, source, street } = c;
+    const { page, t, names, palette, source, street } = c;
     const all = page.counts.reduce((/** @type {number} */ a, /** @type {number} */ b) => a + b, 0);
-    const p = rareClassProbabilities(page.counts, state.temp);
+    const p = rareClassProbabilities(page.counts, temperature(c));
     const rows = names
       .map((name, k) => ({ name, colour: palette[k], values: [page.counts[k] / all, p[k]] }))
       .filter(({ values }) => values[0] > 0)
@@ -249,6 +253,9 @@ function hidden({ street, page }, visible) {
   return out;
 }
 
+/** @param {Context} c */
+const hiddenPart = ({ state, page }) => (state.ratio < 0 ? page.mask.ratio : state.ratio);
+
 /** @type {Scene} */
 export const masking = {
   id: "mask",
@@ -262,6 +269,7 @@ export const masking = {
       step: 0.05,
       main: true,
       show: percent,
+      value: hiddenPart(c),
     },
     {
       kind: "choice",
@@ -282,7 +290,8 @@ export const masking = {
   async draw(c) {
     const { street, state, t, page } = c;
     const block = state.block || page.mask.block;
-    const visible = blockMask(street.size, block, state.ratio, state.seed);
+    const ratio = hiddenPart(c);
+    const visible = blockMask(street.size, block, ratio, state.seed);
     const image = hidden(c, visible);
     const panels = [{ image, title: t("mask.seen"), alt: t("mask.seen") }];
     const teacher = street.best.labels();
@@ -294,7 +303,7 @@ export const masking = {
       });
       return { panels, legend: classesIn(teacher) };
     }
-    const said = await kept(c, `mask ${street.name} ${block} ${state.ratio} ${state.seed}`, () =>
+    const said = await kept(c, `mask ${street.name} ${block} ${ratio} ${state.seed}`, () =>
       c.ask(image),
     );
     const answer = said.labels();
