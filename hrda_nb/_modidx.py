@@ -2704,6 +2704,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'hrda_nb.widgets.page.page_facts': ('page.html#page_facts', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.page_site': ('page.html#page_site', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.page_texts': ('page.html#page_texts', 'hrda_nb/widgets/page.py'),
+                                      'hrda_nb.widgets.page.picture_path': ('page.html#picture_path', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.public': ('page.html#public', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.read_pictures': ('page.html#read_pictures', 'hrda_nb/widgets/page.py'),
                                       'hrda_nb.widgets.page.read_scene': ('page.html#read_scene', 'hrda_nb/widgets/page.py'),

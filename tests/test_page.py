@@ -103,9 +103,9 @@ def output(model, folder, picture):
 
 
 def files_named(value):
-    "All files that an index names"
+    "All files of the page that an index names"
     if isinstance(value, dict):
-        value = [v for k, v in value.items() if k not in ("commands", "made", "checkpoint")]
+        value = [v for k, v in value.items() if k not in ("commands", "made", "checkpoint", "path")]
     if isinstance(value, list):
         return {f for v in value for f in files_named(v)}
     return {value} if isinstance(value, str) and value.endswith((".gz", ".jpg")) else set()
@@ -116,6 +116,8 @@ def test_the_index_names_every_file(sample, site):
     own = {"page.json", *(f.name for f in site.iterdir())}
     assert files_named(index_of(sample)) == found - own
     assert own <= found
+    for picture in index_of(sample)["pictures"]:  # where the command line finds it
+        assert (samples_dir().parent / picture["path"]).is_file()
 
 
 def test_the_index_is_complete(sample):

@@ -267,7 +267,7 @@ def test_pointer(at):
     assert at.page.locator(".bars tbody tr").count() == 19
     at.go("attention")
     before = at.pixels()
-    at.do("hrda.set({view: 'context'})")
+    at.do("hrda.set({brush: 'context'})")
     at.settle()
     at.drag((0.3, 0.3), (0.6, 0.6))
     at.settle()
@@ -328,7 +328,19 @@ def test_link(at):
     assert "127.0.0.1" in address
     at.open(address.removeprefix(at.url))
     assert shown == at.pixels()
-    at.page.go_back()
+
+
+def test_command(at):
+    "The picture's own command, with a file that is there"
+    at.page.get_by_role("button", name="The command for this").click()
+    words = at.page.locator("footer code").inner_text().split()
+    assert words[:2] == ["hrda", "predict"]
+    assert all((ROOT / word).is_file() for word in words[2:4])
+    at.do("hrda.set({picture: hrda.page.pictures[1].name})")
+    at.settle()
+    assert at.page.locator("footer code").inner_text().split()[3] != words[3]
+    at.go("training")
+    assert at.page.locator("footer code").inner_text().startswith("hrda page")
 
 
 def test_accessibility(at):
@@ -354,7 +366,7 @@ def test_language(language, at):
     assert at.do("document.documentElement.lang") == language
 
 
-def test_saving(at, tmp_path):
+def test_saving(at):
     "A PNG and a moving GIF"
     with at.page.expect_download() as download:
         at.page.get_by_role("button", name="Save PNG").click()
@@ -475,6 +487,7 @@ def test_a_file_is_missing(at, folder):
     try:
         at.do(f"hrda.set({{picture: '{name}'}})")
         at.wait("document.querySelector('#status').innerText.includes('404')")
+        assert at.page.locator("#stages").get_attribute("aria-busy") is None
     finally:
         kept.rename(file)
     at.said.clear()  # the browser itself reports the 404

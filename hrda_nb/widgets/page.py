@@ -205,6 +205,7 @@ class PagePicture(NamedTuple):
     domain: str  # "target" or "source"
     scene: Scene
     file: str  # what its files are called, without endings
+    path: str  # where it was read, as strangers may know
 
 
 def _free(name: str, taken: list[str], more: str) -> str:
@@ -215,15 +216,16 @@ def _free(name: str, taken: list[str], more: str) -> str:
 
 
 def named_apart(
-    scenes: list[tuple[str, Scene]],  # domain, scene
+    scenes: list[tuple[str, Scene, str]],  # domain, scene, path
 ) -> list[PagePicture]:
     "Pictures with names of their own, and files that every server can name."
     found = []
-    for domain, scene in scenes:
+    for domain, scene, path in scenes:
         name = _free(scene.name, [p.scene.name for p in found], "'")
         plain = re.sub(r"[^A-Za-z0-9_.-]+", "_", name).strip(".") or "picture"
         file = _free(plain, [p.file for p in found], "_")
-        found.append(PagePicture(domain, Scene(name, scene.image, scene.truth), file))
+        named = Scene(name, scene.image, scene.truth)
+        found.append(PagePicture(domain, named, file, path))
     return found
 
 # %% ../../nbs/26q_page.ipynb #e7fd4c70
@@ -711,16 +713,25 @@ def make_plan(wish: Wish) -> Plan:
     )
 
 # %% ../../nbs/26q_page.ipynb #92eee02a
+def picture_path(pictures: Pictures, i: int) -> str:
+    "Where a picture stands: below the current folder or the bundled sample, else its name alone."
+    place = pictures[i][1] if isinstance(pictures, list) else pictures.image_paths[i]
+    path = Path(place).absolute()
+    sample = samples_dir()
+    return path.relative_to(sample.parent).as_posix() if sample in path.parents else public(path)
+
+
 def read_pictures(plan: Plan) -> list[PagePicture]:
     "Those of the target first, then one of the source."
-    scenes = [
-        ("target", read_scene(plan.targets, i, plan.max_side))
-        for i in chosen(plan.targets, plan.count)
-    ]
+    places = [("target", plan.targets, i) for i in chosen(plan.targets, plan.count)]
     if plan.source is not None:
-        [i] = chosen(plan.source, 1)
-        scenes.append(("source", read_scene(plan.source, i, plan.max_side)))
-    return named_apart(scenes)
+        places += [("source", plan.source, i) for i in chosen(plan.source, 1)]
+    return named_apart(
+        [
+            (domain, read_scene(pictures, i, plan.max_side), picture_path(pictures, i))
+            for domain, pictures, i in places
+        ]
+    )
 
 
 def _checked(maps: dict[str, Tensor], network: Network, scene: Scene) -> dict[str, Tensor]:
@@ -748,7 +759,7 @@ def write_picture(
     }
     height, width = scene.size
     entry = dict(name=scene.name, domain=picture.domain, height=height, width=width)
-    return entry | dict(image=f"{base}.jpg", truth=truth, networks=said)
+    return entry | dict(path=picture.path, image=f"{base}.jpg", truth=truth, networks=said)
 
 # %% ../../nbs/26q_page.ipynb #ab30c997
 def write_vectors(

@@ -165,17 +165,20 @@ class App {
   }
 
   async drawOnce() {
-    const busy = setTimeout(() => byId("stages").setAttribute("aria-busy", "true"), 150);
-    const c = await this.context();
-    const { scene } = this;
-    this.frameScene(c);
-    this.controls.show(scene.controls(c), c);
-    const drawing = await scene.draw(c);
-    clearTimeout(busy);
-    byId("stages").removeAttribute("aria-busy");
-    this.show(drawing, c);
-    document.body.dataset.scene = scene.id;
-    this.status("");
+    const stages = byId("stages");
+    const busy = setTimeout(() => stages.setAttribute("aria-busy", "true"), 150);
+    try {
+      const c = await this.context();
+      const { scene } = this;
+      this.frameScene(c);
+      this.controls.show(scene.controls(c), c);
+      this.show(await scene.draw(c), c);
+      document.body.dataset.scene = scene.id;
+      this.status("");
+    } finally {
+      clearTimeout(busy);
+      stages.removeAttribute("aria-busy");
+    }
   }
 
   /** @param {import("./scenes/common.js").Drawing} drawing @param {Context} c */
@@ -196,6 +199,7 @@ class App {
       ),
     );
     byId("legend").replaceChildren(...items);
+    this.command.textContent = this.commandLine(c.street);
   }
 
   addStage() {
@@ -308,7 +312,6 @@ class App {
       button(this.t("gif"), () => this.gif()),
       button(this.t("command"), () => {
         this.command.hidden = !this.command.hidden;
-        this.command.textContent = this.commandLine();
       }),
       this.command,
       el("span", {}, this.t("made", { version: this.page.made.version })),
@@ -341,10 +344,15 @@ class App {
     return `hrda_${this.scene.id}_${this.state.picture || "street"}`.replace(/[^\w.-]+/g, "_");
   }
 
-  commandLine() {
-    const { page, scene } = this;
-    if (scene.id === "training") return page.commands.training ?? page.commands.page;
-    return page.commands.predict.replace("PICTURE", this.state.picture || page.pictures[0].name);
+  /** What makes this picture on a command line. @param {import("./data.js").Street} street */
+  commandLine({ entry }) {
+    const { predict, page } = this.page.commands;
+    if (this.scene.id === "training") return page;
+    const file = entry.path ?? entry.name;
+    const isPlain = /^[\w./-]+$/.test(file);
+    return predict.replace("PICTURE", () =>
+      isPlain ? file : `'${file.replaceAll("'", "'\\''")}'`,
+    );
   }
 
   async copy() {

@@ -8,7 +8,7 @@ import { channelsLast, confidence, corner, fuse, labels, resize } from "./maths.
  * @typedef {{shape: number[], offset: number, low: number[], step: number[]}} Stored
  * @typedef {{file: string, maps: Record<string, Stored>}} Pack
  * @typedef {{name: string, domain: "source" | "target" | "own", height: number, width: number,
- *   image: string, truth: string | null, networks: Record<string, Pack>,
+ *   path?: string, image: string, truth: string | null, networks: Record<string, Pack>,
  *   features?: Pack}} Entry a picture in page.json
  */
 

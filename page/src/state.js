@@ -2,7 +2,7 @@
 
 /**
  * @typedef {{scene: string, picture: string, lang: string, safe: number, dark: number,
- *   reveal: number, view: string, w: number, y: number, x: number, a: number, t: number, n: number,
+ *   reveal: number, view: string, brush: string, w: number, y: number, x: number, a: number, t: number, n: number,
  *   overlap: number, k: string, temp: number, ratio: number, block: number, seed: number,
  *   cy: number, cx: number, dy: number, dx: number, step: number, source: string}} State
  */
@@ -16,6 +16,7 @@ export const START = {
   dark: -1, // as the system says
   reveal: 0,
   view: "wiper",
+  brush: "",
   w: 0.5, // the wiper, from left to right
   y: -1, // a pixel, in parts of the picture; -1: one that is worth a look
   x: -1,

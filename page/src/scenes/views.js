@@ -188,10 +188,10 @@ export const attention = {
     },
     {
       kind: "choice",
-      key: "view",
+      key: "brush",
       label: c.t("attention.brush"),
       options: [
-        ["wiper", c.t("attention.none")],
+        ["", c.t("attention.none")],
         ["context", c.t("context")],
         ["detail", c.t("detail")],
       ],
@@ -207,7 +207,7 @@ export const attention = {
     },
   ],
   hear(c, y, x) {
-    if (c.state.view !== "context" && c.state.view !== "detail") return {};
+    if (!c.state.brush) return {};
     const { height, width } = /** @type {any} */ (c.street.best.views).attention;
     const paint = painting(c);
     const { filled } = c.street.best;
@@ -216,9 +216,8 @@ export const attention = {
     const radius = height / 12;
     for (let i = 0; i < paint.length; i++) {
       const far = Math.hypot(Math.floor(i / width) + 0.5 - row, (i % width) + 0.5 - column);
-      if (far < radius) paint[i] = c.state.view === "detail" ? 1 : 0;
+      if (far < radius) paint[i] = c.state.brush === "detail" ? 1 : 0;
     }
-    c.redraw();
     return {};
   },
   draw(c) {
@@ -233,8 +232,7 @@ export const attention = {
     const fused =
       trust === views.attention ? street.best.fused : fuse(views.context, views.detail, trust);
     const found = street.best.labelled(fused);
-    const tool =
-      state.view === "wiper" ? /** @type {const} */ ("") : /** @type {const} */ ("paint");
+    const tool = state.brush ? /** @type {const} */ ("paint") : /** @type {const} */ ("");
     const panels = [
       { image: coloured(c, found), tool, title: t("fused"), alt: t("attention.alt") },
     ];
