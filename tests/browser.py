@@ -19,6 +19,7 @@ from pathlib import Path
 import notebooks
 import numpy as np
 import psutil
+import pytest
 from notebooks import ROOT
 from PIL import Image
 
@@ -54,6 +55,15 @@ def find():
     except ImportError:
         return None
     return next((path for path in named if path and Path(path).is_file()), None)
+
+
+def needed():
+    "Path of a Chromium; without one a test is left out, but not in CI"
+    executable = find()
+    if not executable:
+        assert not os.environ.get("CI"), "CI needs a browser: install Chromium"
+        pytest.skip("no Chromium: install one, or name one in HRDA_BROWSER")
+    return executable
 
 
 def copy_notebooks(to):

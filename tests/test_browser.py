@@ -1,6 +1,5 @@
 "Walkthroughs run in JupyterLab in a real Chromium; that run is their execution test."
 
-import os
 import re
 import time
 import urllib.error
@@ -20,10 +19,7 @@ from hrda_nb.data.labels import cityscapes
 @pytest.fixture(scope="module")
 def page():
     "A page of a browser"
-    executable = browser.find()
-    if not executable:
-        assert not os.environ.get("CI"), "CI needs a browser: install Chromium"
-        pytest.skip("no Chromium: install one, or name one in HRDA_BROWSER")
+    executable = browser.needed()
     with browser.open_page(executable) as page:
         yield page
 

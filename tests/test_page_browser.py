@@ -132,10 +132,7 @@ class Reader:
 @pytest.fixture(scope="module")
 def reader(folder):
     "A browser at the page, served by Python's own server"
-    executable = browser.find()
-    if not executable:
-        assert not os.environ.get("CI"), "CI needs a browser: install Chromium"
-        pytest.skip("no Chromium: install one, or name one in HRDA_BROWSER")
+    executable = browser.needed()
     port = browser.free_port()
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
     url = f"http://127.0.0.1:{port}/"
