@@ -2,11 +2,9 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import browser
 import numpy as np
@@ -17,7 +15,7 @@ from PIL import Image
 
 import hrda_nb
 from hrda_nb.inference.predict import as_rgb
-from hrda_nb.widgets.page import page_site, write_page
+from hrda_nb.widgets.page import _find_npm, page_site, write_page
 
 PAGE = ROOT / "page"
 sys.path.append(str(ROOT / "tools"))
@@ -30,12 +28,15 @@ SCENES = (
 
 
 def npm(*words):
-    "Run npm in page/, with the one of this environment where there is one"
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    command = shutil.which("npm", path=path)
-    environment = {**os.environ, "PATH": path}
+    "What npm says in page/; it is the one that builds the page"
+    found = _find_npm()
     run = subprocess.run(
-        [command, *words], cwd=PAGE, env=environment, capture_output=True, text=True, check=False
+        [found.file, *words],
+        cwd=PAGE,
+        env={**os.environ, "PATH": found.path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert run.returncode == 0, run.stdout[-3000:] + run.stderr[-3000:]
     return run.stdout
