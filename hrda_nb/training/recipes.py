@@ -80,6 +80,7 @@ class Recipe:
     target_margins: tuple[Whole, Whole, Whole, Whole] = (30, 240, 30, 30)
     # random zoom of source pictures, lowest and highest factor
     source_scale: tuple[Zoom, Zoom] = (1.0, 1.0)
+    target_scale: tuple[Zoom, Zoom] = (1.0, 1.0)  # likewise of target pictures
     source_augment: bool = False  # colour jitter and blur on source pictures too
     # its strength, of brightness, contrast, saturation and hue, 0 to 1; 0.2: as mixtures
     source_jitter: Fraction = 0.2
@@ -157,8 +158,10 @@ class Recipe:
         "Settings that do not go together."
         height, width = self.context_size
         ignored = self.self_training.ignore_top + self.self_training.ignore_bottom
-        if self.source_scale[0] > self.source_scale[1]:
-            yield Conflict("source_scale", "give the lower factor first")
+        for name in ("source_scale", "target_scale"):
+            lowest, highest = getattr(self, name)
+            if lowest > highest:
+                yield Conflict(name, "give the lower factor first")
         if self.arch == "hrda" and not _inside(self.detail_size, (height, width)):
             yield Conflict("detail_size", f"choose at most context_size, {(height, width)}")
         if self.window and self.stride and not _inside(self.stride, self.window):

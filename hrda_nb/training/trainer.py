@@ -260,8 +260,8 @@ def target_batches(
 ) -> Iterator[dict[str, Any]]:  # image (B,3,h,w) in [0,1], valid (B,h,w)
     "Endless target crops of this process."
     r = recipe
-    margins = r.target_margins
-    stream = TargetStream(data.target, r.context_size, margins, size=r.target_size, seed=r.seed)
+    sizes = dict(size=r.target_size, scale=r.target_scale)
+    stream = TargetStream(data.target, r.context_size, r.target_margins, **sizes, seed=r.seed)
     return _batches(stream, r, start)
 
 # %% ../../nbs/25b_trainer.ipynb #lt01
@@ -275,7 +275,8 @@ def labelled_batches(
     if data.labelled_target is None or not r.self_training.labelled_target_weight:
         return None
     crops = r.context_size, None, r.max_class_share
-    stream = LabelledTargetStream(data.labelled_target, *crops, size=r.target_size, seed=r.seed)
+    sizes = dict(size=r.target_size, scale=r.target_scale)
+    stream = LabelledTargetStream(data.labelled_target, *crops, **sizes, seed=r.seed)
     return _batches(stream, r, start)
 
 
