@@ -1367,6 +1367,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                         'hrda_nb.training.bench._wait': ('bench.html#_wait', 'hrda_nb/training/bench.py'),
                                         'hrda_nb.training.bench._watch': ('bench.html#_watch', 'hrda_nb/training/bench.py'),
                                         'hrda_nb.training.bench.bench': ('bench.html#bench', 'hrda_nb/training/bench.py'),
+                                        'hrda_nb.training.bench.counting': ('bench.html#counting', 'hrda_nb/training/bench.py'),
                                         'hrda_nb.training.bench.machine_rates': ('bench.html#machine_rates', 'hrda_nb/training/bench.py'),
                                         'hrda_nb.training.bench.operations': ('bench.html#operations', 'hrda_nb/training/bench.py'),
                                         'hrda_nb.training.bench.step_memory': ('bench.html#step_memory', 'hrda_nb/training/bench.py'),

@@ -182,6 +182,7 @@ LESSONS = (
     "ablate_it_yourself",
     "does_adaptation_still_pay",
     "bring_your_own_folders",
+    "where_the_time_goes",
     "scale_up",
     "gta_to_cityscapes_at_full_scale",
 )

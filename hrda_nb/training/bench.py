@@ -208,10 +208,15 @@ def _conv_backward_operations(
     return 2 * math.prod(grad) * math.prod(weight[1:]) * asked
 
 
+def counting() -> FlopCounterMode:  # a context; `get_flop_counts` tells within it, too
+    "A counter of multiplications and additions, right for one filter a channel, too."
+    formulas = {torch.ops.aten.convolution_backward: _conv_backward_operations}
+    return FlopCounterMode(display=False, custom_mapping=formulas)
+
+
 def operations(work: Callable[[], Any]) -> float:  # GFLOP
     "Multiplications and additions of convolutions and matrix products."
-    formulas = {torch.ops.aten.convolution_backward: _conv_backward_operations}
-    with FlopCounterMode(display=False, custom_mapping=formulas) as counter:
+    with counting() as counter:
         work()
     return counter.get_total_flops() / 1e9
 
