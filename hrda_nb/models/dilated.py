@@ -6,6 +6,9 @@
 __all__ = ['DilatedDepthwise']
 
 # %% ../../nbs/06a_dilated_convolution.ipynb #d003
+import itertools
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +17,47 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 # %% ../../nbs/06a_dilated_convolution.ipynb #d013
 _HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 _WIDEST = 6 if _HAS_AVX512 else 4  # cells of padding that the processor's kernel is fast with
+
+
+def _overlap(
+    shift: int,  # cells
+    side: int,  # of the map
+) -> tuple[slice, slice] | None:  # in the result and in the map; None: they do not overlap
+    "Where a map and its shifted self overlap."
+    if abs(shift) >= side:
+        return None
+    first = max(0, -shift)
+    last = min(side, side - shift)
+    return slice(first, last), slice(first + shift, last + shift)
+
+
+def _taps(
+    size: tuple[int, int],  # (H,W) of the map
+    d: int,  # dilation
+) -> Iterator[tuple[int, int, tuple[slice, slice], tuple[slice, slice]]]:
+    "Row and column of each tap that meets the map, where in the result and where in the map."
+    for a, b in itertools.product(range(3), range(3)):
+        rows = _overlap((a - 1) * d, size[0])
+        columns = _overlap((b - 1) * d, size[1])
+        if rows and columns:
+            yield a, b, (rows[0], columns[0]), (rows[1], columns[1])
+
+# %% ../../nbs/06a_dilated_convolution.ipynb #d013b
+def _add_taps(
+    x: Tensor,  # (B,C,H,W)
+    weight: Tensor,  # (C,1,3,3)
+    d: int,  # dilation
+) -> Tensor:  # (B,C,H,W)
+    "The sum, tap by tap; a picture stays in the cache until it is done."
+    x = x.permute(0, 2, 3, 1)
+    weight = weight[:, 0].permute(1, 2, 0).contiguous()  # (3,3,C)
+    out = torch.empty_like(x)
+    for picture, total in zip(x, out):
+        torch.mul(picture, weight[1, 1], out=total)
+        for a, b, here, there in _taps(x.shape[1:3], d):
+            if (a, b) != (1, 1):
+                total[here].addcmul_(picture[there], weight[a, b])
+    return out.permute(0, 3, 1, 2)
 
 
 def _convolve(
@@ -25,22 +69,12 @@ def _convolve(
     settings = dict(dilation=d, groups=x.shape[1])
     if d <= _WIDEST:
         return F.conv2d(x, weight, padding=d, **settings)
+    if x.dtype in (torch.float32, torch.float64):
+        return _add_taps(x, weight, d)
     wide = F.pad(x.permute(0, 2, 3, 1), (0, 0, d, d, d, d))  # channels stay last
     return F.conv2d(wide.permute(0, 3, 1, 2), weight, **settings)
 
 # %% ../../nbs/06a_dilated_convolution.ipynb #d015
-def _overlap(
-    shift: int,  # cells
-    side: int,  # of the map
-) -> tuple[slice, slice] | None:  # in the gradient and in the map; None: they do not overlap
-    "Where a map and its shifted self overlap."
-    if abs(shift) >= side:
-        return None
-    first = max(0, -shift)
-    last = min(side, side - shift)
-    return slice(first, last), slice(first + shift, last + shift)
-
-
 def _weight_gradient(
     x: Tensor,  # (B,C,H,W)
     grad: Tensor,  # (B,C,H,W), of the result
@@ -49,15 +83,11 @@ def _weight_gradient(
     "Products of the map and the shifted gradient, added up."
     x = x.permute(0, 2, 3, 1)
     grad = grad.permute(0, 2, 3, 1)
-    out = x.new_zeros(3, 3, x.shape[-1])
-    for a in range(3):
-        rows = _overlap((a - 1) * d, x.shape[1])
-        for b in range(3):
-            columns = _overlap((b - 1) * d, x.shape[2])
-            if rows and columns:
-                product = grad[:, rows[0], columns[0]] * x[:, rows[1], columns[1]]
-                out[a, b] = product.sum((0, 1, 2))
-    return out.permute(2, 0, 1).unsqueeze(1)
+    total = x.new_zeros(3, 3, x.shape[-1])
+    for picture, of_picture in zip(x, grad):
+        for a, b, here, there in _taps(x.shape[1:3], d):
+            total[a, b] += (of_picture[here] * picture[there]).sum((0, 1))
+    return total.permute(2, 0, 1).unsqueeze(1)
 
 # %% ../../nbs/06a_dilated_convolution.ipynb #d016
 class _DilatedDepthwise(torch.autograd.Function):
