@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 import torch
 from notebooks import ROOT
+from safetensors.torch import load_file
 from test_processes import BASE, CLOSE, assert_close, batch, own, own_decisions
 from torch import distributed, multiprocessing
 from torch.nn.parallel import DistributedDataParallel
@@ -194,6 +195,22 @@ def test_killed_resumed_and_moved(city):
     assert {"last.safetensors", "report.html", "metrics.csv"} <= {
         p.name for p in together.iterdir()
     }
+
+
+def test_fine_tuning_a_vision_transformer(city):
+    "LoRA, frozen stages, recomputed blocks, heads of losses: as averaged processes"
+    pytest.importorskip("peft")
+    flags = "--encoder vit_tiny_patch16_224 --lora-rank 2 --frozen-stages 2 --checkpointing encoder"
+    flags += " --self-training.pixel-contrast-weight 0.1 --self-training.patch-contrast-weight 0.1"
+    flags += " --steps 3 --source-steps 1 --log-every 1 --layer-decay 0.9"
+    averaged, divided = city.parent / "vit_averaged", city.parent / "vit_divided"
+    finish(city, averaged, *flags.split(), processes=2)
+    finish(city, divided, *flags.split(), "--sharded", processes=2)
+    found, expected = (losses(out).drop(columns="phase") for out in (divided, averaged))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    found, expected = (load_file(out / "last.safetensors") for out in (divided, averaged))
+    assert found.keys() == expected.keys()
+    assert all((found[k] - expected[k]).abs().max() < 1e-3 for k in found)
 
 
 def test_what_does_not_go_together():
