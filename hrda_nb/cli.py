@@ -134,9 +134,8 @@ class Train:
         if self.seeds:
             return _train_seeds(self, *folders, **options)
         train(self.recipe, *folders, resume=self.resume, **options)
-        if this_process().is_first:
-            print(f"result: {self.out / 'last.safetensors'}")
-            print(f"report: {self.out / 'report.html'}")
+        _say(f"result: {self.out / 'last.safetensors'}")
+        _say(f"report: {self.out / 'report.html'}")
         return 0
 
 # %% ../nbs/27_cli.ipynb #rp01
@@ -146,9 +145,9 @@ def _train_seeds(command: Train, *folders: Path | None, **options: Any) -> int: 
         raise UserError("--seeds goes on by itself: leave --resume out")
     seeds = command.seeds
     table = run_seeds(command.recipe, *folders, seeds, baseline=command.baseline, **options)
-    print(f"\nmIoU on {command.val}, in percent\n")
-    print(miou_rows(table).dropna(axis=1, how="all").round(2).to_string(na_rep="-"))
-    print(f"\nreport: {command.out / 'report.html'}")
+    _say(f"\nmIoU on {command.val}, in percent\n")
+    _say(miou_rows(table).dropna(axis=1, how="all").round(2).to_string(na_rep="-"))
+    _say(f"\nreport: {command.out / 'report.html'}")
     wanted = len(set(seeds)) * (1 + command.baseline)
     finished = len(finished_seeds(command.out, seeds))
     return int(finished < wanted)

@@ -18,6 +18,8 @@ from torchvision.utils import make_grid, save_image
 
 from ..data.files import write_atomically
 from ..data.labels import UserError
+from ..data.processes import sum_over_processes
+from ..models.sharding import is_sharded, own_rows
 
 # %% ../../nbs/24c_guards.ipynb #gd007
 def all_finite(
@@ -32,8 +34,22 @@ def all_finite(
 
 
 def learned_finite(model: nn.Module) -> bool:
-    "Whether all gradients of a model are finite."
-    return all_finite(p.grad for p in model.parameters() if p.grad is not None)
+    "Whether all gradients of a model are finite; where they are divided, those of all processes."
+    finite = all_finite(own_rows(p.grad for p in model.parameters() if p.grad is not None))
+    return agreed(finite, model)
+
+
+def weights_finite(model: nn.Module) -> bool:
+    "Whether all weights of a model are finite; where they are divided, those of all processes."
+    return agreed(all_finite(own_rows(model.parameters())), model)
+
+
+def agreed(finite: bool, model: nn.Module) -> bool:
+    "Whether all processes say so, if each looks at its own part of the model."
+    if not is_sharded(model):
+        return finite
+    device = next(model.parameters()).device
+    return not sum_over_processes(torch.tensor(float(not finite), device=device))
 
 # %% ../../nbs/24c_guards.ipynb #gd010
 IN_A_ROW = 5  # skipped steps, after which a training does stop

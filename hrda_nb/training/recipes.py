@@ -137,6 +137,9 @@ class Recipe:
     # what the backward pass computes again instead of keeping it: blocks of the "encoder", or
     # "all", decoders too; less memory, about a third more time, the same numbers
     checkpointing: Checkpointing = "none"
+    # several processes: student, teacher and optimiser are divided over them (FSDP2), for encoders
+    # that are too large for one GPU; more messages, the same numbers but for the last digits
+    sharded: bool = False
 
     # --- evaluation and bookkeeping
 
@@ -171,6 +174,9 @@ class Recipe:
                 f"choose a multiple of self_training.accumulate, {self.self_training.accumulate}"
             )
             yield Conflict("batch_size", advice)
+        if self.sharded and self.self_training.autocast == "float16":
+            advice = "float16 scales gradients, which divided ones cannot be; choose bfloat16"
+            yield Conflict("sharded", advice)
         if self.adapt and ignored >= height:
             advice = f"ignore_top and ignore_bottom leave none of its {height} rows; choose more"
             yield Conflict("context_size", advice)

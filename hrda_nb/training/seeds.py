@@ -23,7 +23,7 @@ from .compare import VIEW_ORDER, is_trained
 from .recipes import Recipe, source_only
 from .report import Figure, as_svg, read_run, render, scores_at, write_report
 from .trackers import check_trackers
-from .trainer import open_data
+from .trainer import join_processes, open_data, pick_device
 
 # %% ../../nbs/25j_seeds.ipynb #s006
 _BASELINE = "source-only"
@@ -213,9 +213,11 @@ def _seeds_page(out: Path, table: pd.DataFrame) -> str:
 
 
 def write_seeds(out: str | Path) -> pd.DataFrame:  # of `seed_table`
-    "Write `seeds.csv` and `report.html` from the finished trainings in `out`."
+    "Write `seeds.csv` and `report.html` from the finished trainings in `out`, once for all."
     out = Path(out)
     table = seed_table(seed_scores(out))
+    if not this_process().is_first:
+        return table
     page = _seeds_page(out, table)
     write_atomically(out / "seeds.csv", partial(table.to_csv, index=False, float_format="%.4f"))
     write_atomically(out / "report.html", lambda part: part.write_text(page, encoding="utf-8"))
@@ -258,6 +260,7 @@ def run_seeds(  # noqa: PLR0913 (the folders of `train`, and what is done with t
     if val is None:
         raise UserError("seeds are compared on labelled target pictures: give --val DIR")
     check_trackers(options.get("trackers", ()))
+    join_processes(pick_device(options.get("device", "auto")), recipe.self_training.autocast)
     further = {name: options.get(name) for name in ("maps", "target_labels")}
     open_data(recipe, source, target, val, classes, **further)
     out = writable_folder(out)

@@ -24,6 +24,7 @@ from ..data.datasets import SegmentationDataset
 from ..data.files import error_reason, write_atomically
 from ..data.labels import ClassTable, UserError
 from ..data.processes import this_process
+from ..models.sharding import full_state, load_full_state, load_optimizer
 from .history import RunningMeans, Table
 from .interruptions import in_all_processes, say
 from .recipes import Recipe, recipe_dict, recipe_from_dict
@@ -95,10 +96,13 @@ def _buffers(network: nn.Module) -> dict[str, Tensor]:
     return {name: x for name, x in network.state_dict().items() if name not in weights}
 
 
-def _own_state(run: Run) -> dict[str, Any]:
+def _own_state(
+    run: Run,
+    method: dict[str, Any],  # state of the run's method
+) -> dict[str, Any]:
     "What each process has of its own."
-    method = run.method.state_dict()
-    method.pop("teacher", None)  # alike in all processes, but for its buffers
+    # the teacher is alike in all processes, but for its buffers
+    method = {name: value for name, value in method.items() if name != "teacher"}
     sums = {name: float(value) for name, value in run.means.sums.items()}
     networks = dict(model=run.model) | (
         dict(teacher=run.method.teacher) if run.method.has_teacher else {}
@@ -117,11 +121,11 @@ def _scaler(run: Run) -> Any:
 
 
 def _common_state(run: Run) -> dict[str, Any]:
-    "What all processes have in common; the method is the first one's."
+    "What all processes have in common; the method is the first one's. All have to ask for it."
     return dict(
         step=run.step,
-        model=run.model.state_dict(),
-        optimizer=run.optimizer.state_dict(),
+        model=full_state(run.model.state_dict()),
+        optimizer=full_state(run.optimizer.state_dict()),
         schedule=run.schedule.state_dict(),
         scaler=_scaler(run).state_dict() if _scaler(run) else {},
         method=run.method.state_dict(),
@@ -155,7 +159,8 @@ def _save(state: dict[str, Any], path: Path) -> None:
 def _write_own_file(run: Run) -> tuple[str, str]:  # its name and digest
     "Write what this process has to say."
     rank, _ = this_process()
-    state = _own_state(run) | (_common_state(run) if rank == 0 else {})
+    common = _common_state(run)
+    state = _own_state(run, common["method"]) | (common if rank == 0 else {})
     path = run.out / "resume" / f"state_{run.step:06d}.rank{rank}.pt"
     write_atomically(path, partial(_save, state))
     return path.name, _digest(path)
@@ -248,7 +253,7 @@ def whole_state(
 
 # %% ../../nbs/25a_state.ipynb #c017
 _EVERY = ("log_every", "save_every", "eval_every", "picture_every")
-_MAY_DIFFER = ("workers", "checkpointing", *_EVERY)
+_MAY_DIFFER = ("workers", "checkpointing", "sharded", *_EVERY)
 
 
 def check_same(
@@ -373,9 +378,9 @@ def restore_state(
     sums = dict(state["since"])
     run.step = state["step"]
     run.means = RunningMeans(steps=sums.pop("n", 0), sums=sums)
-    run.model.load_state_dict(state["model"])
+    load_full_state(run.model, state["model"])
     run.method.load_state_dict(state["method"])
-    run.optimizer.load_state_dict(state["optimizer"])
+    load_optimizer(run.optimizer, state["optimizer"])
     run.schedule.load_state_dict(state["schedule"])
     if _scaler(run):
         _scaler(run).load_state_dict(state["scaler"])

@@ -21,6 +21,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
 from torch import Tensor, nn
+from torch.optim import Optimizer
 from tqdm.auto import tqdm
 
 from ..data.datasets import SegmentationDataset, class_statistics
@@ -44,6 +45,7 @@ from ..models.batch_norm import shared_averages, synchronise_batch_norm
 from ..models.computing import checkpoint_activations, deterministic, keep_memory
 from ..models.encoders import add_lora, encoder, freeze_stages, is_imagenet_classifier
 from ..models.hrda import build_model
+from ..models.sharding import is_sharded, parameters_renewed, shard, whole
 from hrda_nb.models.weights import (
     check_classes,
     load_checkpoint,
@@ -55,11 +57,11 @@ from hrda_nb.training.guards import (
     IN_A_ROW,
     BeforeStep,
     Unreadable,
-    all_finite,
     collapsed_classes,
     learned_finite,
     non_finite_error,
     save_snapshot,
+    weights_finite,
 )
 from hrda_nb.training.interruptions import (
     StopRequest,
@@ -388,6 +390,7 @@ def make_step(
     if held and not leaves_out_distance(recipe):
         device = next(model.parameters()).device
         imagenet = _imagenet_encoder(recipe).to(device, memory_format=torch.channels_last)
+        imagenet = shard(imagenet) if is_sharded(model) else imagenet
     return SelfTraining(model, imagenet, config, backward)
 
 # %% ../../nbs/25b_trainer.ipynb #st02
@@ -458,7 +461,7 @@ def build_run(
     r = replace(r, self_training=value_of_first(settled(r.self_training, model)))
     optimizer = make_optimizer(model, r.lr, r.head_factor, r.weight_decay, r.layer_decay)
     schedule = make_schedule(optimizer, r.steps, r.warmup, r.constant)
-    student, optimizer = accelerator.prepare(Averaged(model), optimizer)
+    student, optimizer = _joined(r, model, optimizer, accelerator)
     _say_what_is_left_out(r)
     torch.manual_seed(r.seed + this_process().rank)  # of dropout, however the network began
     step = max(0, state["step"] - 1) if state else 0
@@ -471,6 +474,20 @@ def build_run(
     return run
 
 # %% ../../nbs/25b_trainer.ipynb #n6d0b01
+def _joined(
+    recipe: Recipe, model: nn.Module, optimizer: Optimizer, accelerator: Accelerator
+) -> tuple[nn.Module, Optimizer]:
+    "What a step takes as its student, divided or averaged over the processes, and its optimiser."
+    if not recipe.sharded:
+        return accelerator.prepare(Averaged(model), optimizer)
+    if accelerator.num_processes == 1:
+        say("sharded: there is one process, so nothing is divided (torchrun starts several)")
+        return accelerator.prepare(Averaged(model), optimizer)
+    with parameters_renewed(optimizer, model):
+        shard(model)
+    return model, accelerator.prepare(optimizer)
+
+
 def _with_precision(recipe: Recipe, precision: str | None) -> Recipe:
     "The recipe with another precision of its passes."
     return replace(recipe, self_training=replace(recipe.self_training, autocast=precision))
@@ -524,13 +541,16 @@ def _log_row(run: Run) -> dict[str, Any]:
     return row
 
 # %% ../../nbs/25b_trainer.ipynb #c023b
-def _evaluate(run: Run) -> pd.DataFrame | None:  # class x view, percent; None: there is no val
+def _evaluate(
+    run: Run,
+    result: nn.Module,  # the reported network, whole
+) -> pd.DataFrame | None:  # class x view, percent; None: there is no val
     "Score the reported network on `val`: `metrics.csv` grows, `confusion.csv` is the newest."
     if not run.data.val:
         return None
     classes = run.data.classes
     settings = PictureSettings(**picture_settings(run.recipe))
-    counts = count_pictures(run.result, run.data.val, classes, settings, progress=False)
+    counts = count_pictures(result, run.data.val, classes, settings, progress=False)
     table = iou_table(counts, classes)
     rows = table.reset_index(names="class")
     rows.insert(0, "step", run.step)
@@ -549,13 +569,13 @@ def _readable(dataset: SegmentationDataset) -> Iterator[dict]:
             yield dataset[i]
 
 
-def _save_pictures(run: Run, count: int = 2) -> Path:
+def _save_pictures(run: Run, result: nn.Module, count: int = 2) -> Path:
     "A grid of the first target pictures as the reported network sees them, in `out/pictures/`."
     dataset = run.data.val or run.data.target or run.data.source
     settings = picture_settings(run.recipe)
     rows = []
     for sample in itertools.islice(_readable(dataset), count):
-        prediction = predict(run.result, sample["image"], **settings)
+        prediction = predict(result, sample["image"], **settings)
         truth = sample.get("label")
         rows.append(panels(sample["image"], prediction, run.data.classes, truth, width=320))
     grid = grid_image(rows, run.data.classes)
@@ -563,11 +583,15 @@ def _save_pictures(run: Run, count: int = 2) -> Path:
 
 
 def _save_batch(
-    run: Run, source: dict[str, Tensor], target: dict[str, Tensor] | None, report: StepReport
+    run: Run,
+    result: nn.Module,  # the reported network, whole
+    source: dict[str, Tensor],
+    target: dict[str, Tensor] | None,
+    report: StepReport,
 ) -> Path:
     "What the step just done learnt from, and what the reported network makes of its target."
     seen = batch_panels(source, target, report, run.data.classes)
-    grid = batch_grid(run.result, seen, run.data.classes, run.recipe)
+    grid = batch_grid(result, seen, run.data.classes, run.recipe)
     return save_grid(grid, run.out / "pictures" / f"batch_{run.step:06d}.jpg")
 
 # %% ../../nbs/25b_trainer.ipynb #c023d
@@ -581,21 +605,22 @@ def _look(
     "Evaluate, and save pictures of the target and of the step."
     try:
         with shared_averages(run.result):
+            result = whole(run.result)
             if due(run.recipe.eval_every):
-                tracked.log_metrics(_evaluate(run), run.step)
+                tracked.log_metrics(_evaluate(run, result), run.step)
             if due(run.recipe.picture_every) and this_process().is_first:
-                tracked.log_picture(_save_pictures(run), run.step)
+                tracked.log_picture(_save_pictures(run, result), run.step)
                 if batch[-1]:
-                    tracked.log_picture(_save_batch(run, *batch), run.step)
+                    tracked.log_picture(_save_batch(run, result, *batch), run.step)
     except UserError as e:
         stop.asked = True
         stop.fault = e
 
 # %% ../../nbs/25b_trainer.ipynb #c023c
-def _save_result(run: Run) -> None:
+def _save_result(run: Run, result: nn.Module) -> None:
     "Write `out/last.safetensors`: the reported network with its recipe and class table."
     meta = dict(classes=run.data.classes.as_dict(), recipe=recipe_dict(run.recipe), step=run.step)
-    save_checkpoint(run.out / "last.safetensors", run.result, meta)
+    save_checkpoint(run.out / "last.safetensors", result, meta)
 
 # %% ../../nbs/25b_trainer.ipynb #c024
 def _train_step(
@@ -640,7 +665,7 @@ def _leave_out(
 
 def _save_state(run: Run) -> None:
     "Save a state, of numbers only."
-    if not all_finite(run.model.parameters()):
+    if not weights_finite(run.model):
         raise UserError(
             f"{run.out}: the weights are not finite numbers after step {run.step}; "
             "lower lr or lengthen warmup and start again"
@@ -785,8 +810,9 @@ def _train(
     done = run.step == r.steps
     if done:
         with shared_averages(run.result):
+            result = whole(run.result)
             if first:
-                _save_result(run)
+                _save_result(run, result)
     if first:
         report_at_end(run.out, run.device)
     if not done:

@@ -22,6 +22,7 @@ from hrda_nb.models.batch_norm import (
     move_averages,
     pixels_of_channel,
 )
+from ..models.sharding import is_sharded, own_rows, sharded_copy
 
 # %% ../../nbs/13_ema_teacher.ipynb #c006
 def ema_alpha(
@@ -40,7 +41,8 @@ def ema_update(
     buffers: bool = False,  # BatchNorm's averages too; published: they stay the teacher's own
 ) -> None:
     "Move the teacher's parameters towards the student's (DAFormer, EMA)."
-    torch._foreach_lerp_(list(teacher.parameters()), list(student.parameters()), 1 - alpha)
+    pairs = (own_rows(network.parameters()) for network in (teacher, student))
+    torch._foreach_lerp_(*pairs, 1 - alpha)
     if not buffers:
         return
     for ours, theirs in zip(teacher.buffers(), student.buffers()):
@@ -51,8 +53,9 @@ def ema_update(
 
 
 def make_teacher(student: nn.Module) -> nn.Module:
-    "A copy of the student that no gradient reaches."
-    return copy.deepcopy(student).requires_grad_(False)
+    "A copy of the student that no gradient reaches; divided over processes as the student is."
+    twin = sharded_copy(student) if is_sharded(student) else copy.deepcopy(student)
+    return twin.requires_grad_(False)
 
 # %% ../../nbs/13_ema_teacher.ipynb #c017
 BatchNormMode = Literal["batch", "student", "target"]

@@ -37,6 +37,7 @@ from ..models.batch_norm import is_synchronised, synchronise_batch_norm
 from ..models.computing import chosen_precision, forward_precision
 from ..models.crops import random_detail_box
 from ..models.hrda import Classes
+from ..models.sharding import full_state, load_full_state
 from hrda_nb.uda.class_mix import (
     class_masks,
     class_mix,
@@ -327,10 +328,12 @@ class TrainingStep:
         return encoder and encoder.requires_grad_(False).eval()
 
     def state_dict(self) -> dict:
-        "What a training needs to go on, besides student and optimiser."
+        "What a training needs to go on, besides student and optimiser. All processes have to ask."
         state = dict(iteration=self.iteration, rng=json.dumps(self.rng.bit_generator.state))
         if self.has_teacher:
-            state |= self.weighting.state_dict() | dict(teacher=self.teacher.state_dict())
+            state |= self.weighting.state_dict() | dict(
+                teacher=full_state(self.teacher.state_dict())
+            )
         return state
 
     def load_state_dict(self, state: dict) -> None:
@@ -339,7 +342,7 @@ class TrainingStep:
         self.rng.bit_generator.state = json.loads(state["rng"])
         if self.has_teacher:
             self.weighting.load_state_dict(state)
-            self.teacher.load_state_dict(state["teacher"])
+            load_full_state(self.teacher, state["teacher"])
 
 # %% ../../nbs/19_self_training.ipynb #m5
 # passes of the student, in the order of their detail boxes
