@@ -37,7 +37,7 @@ from kill_and_resume import Kill, Training, differences, finish, install, newest
 
 STEPS = 3
 FAMILIES = {  # of test_processes, with a Mix Transformer or its small pyramid
-    "masking": ("mit_b0", dict(masked_weight=1.0, mask_block=16)),
+    "masking": ("mit_tiny", dict(masked_weight=1.0, mask_block=16)),
     "contrast": ("test_pyramid", dict(pixel_contrast_weight=0.1, patch_contrast_weight=0.1)),
     "one_backward": ("test_pyramid", dict(masked_weight=1.0, mask_block=16, one_backward=True)),
 }
@@ -197,6 +197,7 @@ def test_killed_resumed_and_moved(city):
     }
 
 
+@pytest.mark.slow
 def test_fine_tuning_a_vision_transformer(city):
     "LoRA, frozen stages, recomputed blocks, heads of losses: as averaged processes"
     pytest.importorskip("peft")

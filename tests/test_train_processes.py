@@ -57,6 +57,7 @@ def test_seeds(city):
     assert again.count("mIoU on ") == 1
 
 
+@pytest.mark.slow
 def test_accelerate_starts_two_on_a_cpu(city):
     "With --multi_gpu, whatever its name says"
     out = city.parent / "launched"
