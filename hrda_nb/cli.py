@@ -48,6 +48,7 @@ from hrda_nb.models.weights import (
 from .training.ablate import device_slots, run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
+from .training.loading import loading_rates
 from .training.plan import advice, plan
 from hrda_nb.training.recipes import (
     Recipe,
@@ -167,7 +168,8 @@ class MakeReport:
 @dataclass
 class Bench:
     """Time a recipe: hrda bench RECIPE; its training step by phases, a whole picture, memory, and
-    which part of the machine's rate they reach. Random pictures; no data are needed."""
+    which part of the machine's rate they reach. Random pictures; no data are needed, also not for
+    --data, which draws some."""
 
     picture: Size = (512, 1024)  # height and width of a whole picture in pixels
     precision: Precision = "float32"  # of whole pictures; a step's is --self-training.autocast
@@ -175,6 +177,9 @@ class Bench:
     repeats: Annotated[int, Between(1, 1000)] = 5  # the median of so many turns
     memory: bool = True  # peak memory of a step, in a process of its own
     device: Device = "auto"  # where to compute
+    data: bool = False  # also how fast pictures are read, beside a bare decoder
+    source: Path | None = None  # with --data: labelled pictures; None: drawn ones of GTA's size
+    target: Path | None = None  # with --data; None: drawn ones of Cityscapes' size
     out: Path | None = None  # also write bench.json and bench.md into this folder
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
@@ -184,7 +189,13 @@ class Bench:
         how = {
             f.name: getattr(self, f.name) for f in fields(BenchSettings) if hasattr(self, f.name)
         }
-        report = bench(self.recipe, device, BenchSettings(**how))
+        if (self.source or self.target) and not self.data:
+            raise UserError("--source and --target are read with --data: add --data")
+        loading = None
+        if self.data:
+            places = self.source, self.target
+            loading = loading_rates(self.recipe, *places, repeats=self.repeats)
+        report = replace(bench(self.recipe, device, BenchSettings(**how)), loading=loading)
         print(report.page())
         if self.out:
             folder = writable_folder(self.out)
@@ -246,7 +257,7 @@ def _in_sections(text: str, headings: dict[str, str]) -> str:
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
     "train": "--source DIR... --target DIR... --out DIR [any setting]",
-    "bench": "[--yardstick] [--out DIR] [any setting]",
+    "bench": "[--yardstick] [--data] [--out DIR] [any setting]",
     "plan": "[--memory 11GB] [--no-time] [any setting]",
 }
 
