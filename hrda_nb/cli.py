@@ -57,6 +57,7 @@ from hrda_nb.training.recipes import (
     quick,
     recipes,
 )
+from .training.scaling import plot_scaling, scaling
 from .training.seeds import finished_seeds, miou_rows, report, run_seeds
 from .training.tables import read_table, table_list
 from .training.trainer import check_start, join_processes, pick_device, train
@@ -180,7 +181,9 @@ class Bench:
     data: bool = False  # also how fast pictures are read, beside a bare decoder
     source: Path | None = None  # with --data: labelled pictures; None: drawn ones of GTA's size
     target: Path | None = None  # with --data; None: drawn ones of Cityscapes' size
-    out: Path | None = None  # also write bench.json and bench.md into this folder
+    scaling: bool = False  # also how time and memory grow with crops, windows, classes, pictures
+    # also write bench.json and bench.md into this folder, and with --scaling bench_scaling.png
+    out: Path | None = None
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
     def __call__(self) -> None:
@@ -195,13 +198,18 @@ class Bench:
         if self.data:
             places = self.source, self.target
             loading = loading_rates(self.recipe, *places, repeats=self.repeats)
-        report = replace(bench(self.recipe, device, BenchSettings(**how)), loading=loading)
+        sizes = scaling(self.recipe, device, BenchSettings(**how)) if self.scaling else None
+        found = bench(self.recipe, device, BenchSettings(**how))
+        report = replace(found, loading=loading, scaling=sizes)
         print(report.page())
         if self.out:
             folder = writable_folder(self.out)
             text = json.dumps(report.as_dict(), indent=1)
             write_atomically(folder / "bench.json", lambda part: part.write_text(text))
             write_atomically(folder / "bench.md", lambda part: part.write_text(report.page()))
+            if sizes is not None:
+                plots = partial(plot_scaling(sizes).savefig, format="png")
+                write_atomically(folder / "bench_scaling.png", plots)
 
 # %% ../nbs/27_cli.ipynb #u027c
 @dataclass
@@ -257,7 +265,7 @@ def _in_sections(text: str, headings: dict[str, str]) -> str:
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
     "train": "--source DIR... --target DIR... --out DIR [any setting]",
-    "bench": "[--yardstick] [--data] [--out DIR] [any setting]",
+    "bench": "[--yardstick] [--data] [--scaling] [--out DIR] [any setting]",
     "plan": "[--memory 11GB] [--no-time] [any setting]",
 }
 

@@ -316,6 +316,7 @@ class BenchReport:
         if self.scaling is not None:
             lines += ["", "Seconds and peak memory (GiB) against size:", ""]
             lines += _markdown(self.scaling)
+            lines += ["", "![seconds and GiB against size](bench_scaling.png)"]
         return "\n".join(lines) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
