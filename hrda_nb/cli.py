@@ -48,6 +48,7 @@ from hrda_nb.models.weights import (
 from .training.ablate import device_slots, run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
+from .training.loading import loading_rates
 from .training.plan import advice, plan
 from hrda_nb.training.recipes import (
     Recipe,
@@ -56,6 +57,7 @@ from hrda_nb.training.recipes import (
     quick,
     recipes,
 )
+from .training.scaling import plot_scaling, scaling
 from .training.seeds import finished_seeds, miou_rows, report, run_seeds
 from .training.tables import read_table, table_list
 from .training.trainer import check_start, join_processes, pick_device, train
@@ -166,7 +168,8 @@ class MakeReport:
 @dataclass
 class Bench:
     """Time a recipe: hrda bench RECIPE; its training step by phases, a whole picture, memory, and
-    which part of the machine's rate they reach. Random pictures; no data are needed."""
+    which part of the machine's rate they reach. Random pictures; no data are needed, also not for
+    --data, which draws some."""
 
     picture: Size = (512, 1024)  # height and width of a whole picture in pixels
     precision: Precision = "float32"  # of whole pictures; a step's is --self-training.autocast
@@ -174,7 +177,12 @@ class Bench:
     repeats: Annotated[int, Between(1, 1000)] = 5  # the median of so many turns
     memory: bool = True  # peak memory of a step, in a process of its own
     device: Device = "auto"  # where to compute
-    out: Path | None = None  # also write bench.json and bench.md into this folder
+    data: bool = False  # also how fast pictures are read, beside a bare decoder
+    source: Path | None = None  # with --data: labelled pictures; None: drawn ones of GTA's size
+    target: Path | None = None  # with --data; None: drawn ones of Cityscapes' size
+    scaling: bool = False  # also how time and memory grow with crops, windows, classes, pictures
+    # also write bench.json and bench.md into this folder, and with --scaling bench_scaling.png
+    out: Path | None = None
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
     def __call__(self) -> None:
@@ -183,13 +191,24 @@ class Bench:
         how = {
             f.name: getattr(self, f.name) for f in fields(BenchSettings) if hasattr(self, f.name)
         }
-        report = bench(self.recipe, device, BenchSettings(**how))
+        if (self.source or self.target) and not self.data:
+            raise UserError("--source and --target are read with --data: add --data")
+        loading = None
+        if self.data:
+            places = self.source, self.target
+            loading = loading_rates(self.recipe, *places, repeats=self.repeats)
+        sizes = scaling(self.recipe, device, BenchSettings(**how)) if self.scaling else None
+        found = bench(self.recipe, device, BenchSettings(**how))
+        report = replace(found, loading=loading, scaling=sizes)
         print(report.page())
         if self.out:
             folder = writable_folder(self.out)
             text = json.dumps(report.as_dict(), indent=1)
             write_atomically(folder / "bench.json", lambda part: part.write_text(text))
             write_atomically(folder / "bench.md", lambda part: part.write_text(report.page()))
+            if sizes is not None:
+                plots = partial(plot_scaling(sizes).savefig, format="png")
+                write_atomically(folder / "bench_scaling.png", plots)
 
 # %% ../nbs/27_cli.ipynb #u027c
 @dataclass
@@ -245,7 +264,7 @@ def _in_sections(text: str, headings: dict[str, str]) -> str:
 # %% ../nbs/27_cli.ipynb #c009b
 _RECIPE_USAGE = {  # command -> what its usage says besides RECIPE
     "train": "--source DIR... --target DIR... --out DIR [any setting]",
-    "bench": "[--yardstick] [--out DIR] [any setting]",
+    "bench": "[--yardstick] [--data] [--scaling] [--out DIR] [any setting]",
     "plan": "[--memory 11GB] [--no-time] [any setting]",
 }
 

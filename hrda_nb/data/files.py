@@ -140,9 +140,44 @@ def upright_rgb(
     return image.convert("RGB")
 
 
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PLAIN = {b"IHDR", b"gAMA", b"cHRM", b"sRGB", b"pHYs", b"tIME", b"IDAT", b"IEND"}
+
+
+def _is_plain_png(data: bytes) -> bool:
+    "A whole PNG of 8-bit RGB, row by row, without EXIF, transparency or animation."
+    if data[:8] != _PNG or data[24:29] != b"\x08\x02\x00\x00\x00":
+        return False
+    height, width = struct.unpack_from(">II", data, 16)
+    at = 8
+    while at + 8 <= len(data):
+        size, kind = struct.unpack_from(">I4s", data, at)
+        is_words = kind == b"tEXt" and data[at + 8 : at + 11] not in (b"Raw", b"XML")  # EXIF, XMP
+        if kind not in _PLAIN and not is_words:
+            return False
+        at += size + 12
+    return at == len(data) and height * width <= (Image.MAX_IMAGE_PIXELS or 0)
+
+
+def _plain_pixels(path: str | Path) -> Tensor | None:  # (3,H,W) uint8
+    "The pixels of a plain PNG, straight from libpng; None for every other file."
+    with open(path, "rb") as file:
+        head = file.read(29)
+        data = bytearray(head + file.read()) if head[:8] == _PNG else b""
+    if not _is_plain_png(data):
+        return None
+    try:
+        return decode_png(torch.frombuffer(data, dtype=torch.uint8))
+    except RuntimeError:  # Pillow says what is wrong
+        return None
+
+
 def read_image(path: str | Path) -> Tensor:  # (3,H,W) uint8 RGB
     "Read any picture as upright 8-bit RGB; `UserError` names a file that cannot be read."
     try:
+        plain = _plain_pixels(path)
+        if plain is not None:
+            return plain
         with Image.open(path) as image:
             return torch.from_numpy(np.array(upright_rgb(image))).movedim(-1, 0)
     except _UNREADABLE as e:

@@ -90,6 +90,45 @@ def resize(
         return x
     return F.interpolate(x, tuple(size), mode="bilinear", align_corners=False)
 
+# %% ../../nbs/02a_geometry.ipynb #gr02
+_SMALL = 512  # above the sum of the sides for which PyTorch has a kernel of its own, 256
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    "How the channels lie in memory."
+    is_last = not x.is_contiguous() and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if is_last else torch.contiguous_format
+
+
+def rows_stand_alone(
+    x: Tensor,  # (B,C,h,w)
+    size: tuple[int, int],  # (H,W)
+) -> bool:
+    "Can rows of `resize(x, size)` be made alone, to the last bit? H is h times a power of two."
+    factor, rest = divmod(size[0], x.shape[-2])
+    is_power = rest == 0 and factor & (factor - 1) == 0
+    is_plain = x.is_contiguous(memory_format=_layout(x)) and x.device.type in ("cpu", "cuda")
+    return is_power and is_plain and sum(size) > _SMALL
+
+
+def resize_rows(
+    x: Tensor,  # (B,C,h,w) float
+    size: tuple[int, int],  # (H,W)
+    y1: int,  # first row
+    y2: int,  # row after the last one
+) -> Tensor:  # (B,C,y2-y1,W)
+    "Some rows of `resize(x, size)`; the others are only made if they do not stand alone."
+    if not rows_stand_alone(x, size):
+        return resize(x, size)[..., y1:y2, :]
+    factor = size[0] // x.shape[-2]
+    first = max(y1 // factor - 1, 0)
+    least = -(-(_SMALL - size[1]) // factor)  # rows of `x`
+    last = min(max(-(-y2 // factor) + 1, first + least), x.shape[-2])
+    first = max(min(first, last - least), 0)
+    part = x[..., first:last, :].contiguous(memory_format=_layout(x))
+    strip = resize(part, ((last - first) * factor, size[1]))
+    return strip[..., y1 - first * factor : y2 - first * factor, :]
+
 # %% ../../nbs/02a_geometry.ipynb #g016
 def resize_nearest(
     x: Tensor,  # (..., H, W) any dtype

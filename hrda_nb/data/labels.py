@@ -169,6 +169,9 @@ class _Classes:
         return [self.names.index(t) for t in self.things]
 
 # %% ../../nbs/00_labels.ipynb #n3c1ac9
+_NO_BYTE = 254  # stands for an unknown id, unless it is a class
+
+
 class ClassTable(_Classes):
     "Names, colours and raw ids of the classes; raises `UserError` when they do not fit together."
 
@@ -177,6 +180,9 @@ class ClassTable(_Classes):
         raw = np.asarray(raw)
         if raw.size and raw.dtype.kind not in "biu":
             raise UserError(f"label ids are whole numbers, these are {raw.dtype}")
+        index = self._index_of_bytes(raw) if raw.dtype == np.uint8 else None
+        if index is not None:
+            return index
         index = self._lut.take(raw, mode="clip")
         unknown = raw[(index == _UNKNOWN) | (raw < 0) | (raw >= _RAW_IDS)]
         if len(unknown):
@@ -186,6 +192,13 @@ class ClassTable(_Classes):
                 f'"ids" in classes.json, to ignore them give them {self.ignore_index}'
             )
         return index.astype(np.uint8)
+
+    def _index_of_bytes(self, raw: np.ndarray) -> np.ndarray | None:  # uint8 class indices
+        "Bytes through a table of bytes, three times as fast; None where it does not know one."
+        if self._byte_lut is None:
+            return None
+        index = np.frombuffer(bytearray(raw.tobytes()).translate(self._byte_lut), np.uint8)
+        return None if (index == _NO_BYTE).any() else index.reshape(raw.shape)
 
     def to_raw(self, index: np.ndarray) -> np.ndarray:  # uint8, or uint16 for ids over 255
         "Class indices -> raw ids, for files that a benchmark server reads."
@@ -233,6 +246,14 @@ class ClassTable(_Classes):
     @cached_property
     def _lut(self) -> np.ndarray:  # the lookup table, made once
         return _lookup(self.ids, self.num_classes, self.ignore_index)
+
+    @cached_property
+    def _byte_lut(self) -> bytes | None:  # 256 of them; None: the table has a class for each byte
+        lut = self._lut[:256]
+        is_free = not (lut == _NO_BYTE).any()
+        return (
+            np.where(lut == _UNKNOWN, _NO_BYTE, lut).astype(np.uint8).tobytes() if is_free else None
+        )
 
     __hash__ = None  # it holds an array
 

@@ -27,6 +27,7 @@ from .geometry import Box, crop, fit_size, random_box
 from .labels import UserError
 from hrda_nb.data.transforms import (
     ColorJitter,
+    counted_box,
     crop_sample,
     flip_sample,
     gaussian_blur,
@@ -34,7 +35,6 @@ from hrda_nb.data.transforms import (
     pad_sample,
     resize_sample,
     to_float,
-    varied_box,
 )
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c008
@@ -224,10 +224,11 @@ def _source_box(
 ) -> Box:
     "A varied box, drawn again until it shows enough of the class."
     for _ in range(rcs.redraws if c is not None else 0):
-        box = varied_box(label, crop_size, rng, max_ratio)
-        if (crop(label, box) == c).sum() > rcs.min_pixels * rcs.min_crop_ratio:
+        box, counts = counted_box(label, crop_size, rng, max_ratio)
+        shown = (crop(label, box) == c).sum() if counts is None else counts[c]
+        if shown > rcs.min_pixels * rcs.min_crop_ratio:
             return box
-    return varied_box(label, crop_size, rng, max_ratio)
+    return counted_box(label, crop_size, rng, max_ratio).box
 
 # %% ../../nbs/04_rare_class_sampling.ipynb #c025
 class SourceStream(_Stream):

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as TF
 
-from .geometry import Box, crop, pad, random_box, resize_nearest
+from .geometry import Box, crop, pad, random_box
 from .labels import IGNORE
 
 # %% ../../nbs/02b_transforms.ipynb #c013
@@ -44,8 +44,17 @@ def resize_sample(
     return _each(
         sample,
         lambda image: TF.resize(image, list(size), antialias=False),
-        lambda label: resize_nearest(label, size),
+        lambda label: _nearest(label, size),
     )
+
+
+def _nearest(
+    label: Tensor,  # (H,W) uint8 or bool, not on a GPU
+    size: tuple[int, int],  # (h, w)
+) -> Tensor:  # (h,w)
+    "As `geometry.resize_nearest`, by numpy, which picks bytes six times as fast."
+    rows, columns = (np.arange(n) * m // n for n, m in zip(size, label.shape))
+    return torch.from_numpy(label.numpy().take(columns, 1).take(rows, 0))
 
 # %% ../../nbs/02b_transforms.ipynb #c018
 def margin_mask(
@@ -76,27 +85,46 @@ def class_counts(
 
 
 def _is_varied(
-    label: Tensor,  # (h,w)
+    counts: Tensor,  # (256,) of `class_counts`
     max_ratio: float,  # of the labelled pixels; no class may reach it
 ) -> bool:
     "Two classes at least, and none with too many pixels (mmsegmentation's `cat_max_ratio`)."
-    counts = class_counts(label)[:IGNORE]
+    counts = counts[:IGNORE]
     return bool((counts > 0).sum() > 1 and counts.max() < max_ratio * counts.sum())
 
 # %% ../../nbs/02b_transforms.ipynb #c026
-def varied_box(
+class CountedBox(NamedTuple):
+    "A box, and what was counted in it when it was chosen."
+
+    box: Box
+    counts: Tensor | None  # (256,) pixels of each class; None: nobody looked
+
+
+def counted_box(
     label: Tensor,  # (H, W) of the whole picture
     crop_size: tuple[int, int],  # (h, w) in pixels
     rng: np.random.Generator,
     max_ratio: float | None = 0.75,  # of one class in the crop; None: the first box is taken
     redraws: int = 10,  # the last box is taken as it is
-) -> Box:
+) -> CountedBox:
     "A random box in which no class fills (nearly) everything."
     for _ in range(redraws if max_ratio else 0):
         box = random_box(label.shape, crop_size, rng)
-        if _is_varied(crop(label, box), max_ratio):
-            return box
-    return random_box(label.shape, crop_size, rng)
+        counts = class_counts(crop(label, box))
+        if _is_varied(counts, max_ratio):
+            return CountedBox(box, counts)
+    return CountedBox(random_box(label.shape, crop_size, rng), None)
+
+
+def varied_box(
+    label: Tensor,  # as for `counted_box`
+    crop_size: tuple[int, int],
+    rng: np.random.Generator,
+    max_ratio: float | None = 0.75,
+    redraws: int = 10,
+) -> Box:
+    "The box of `counted_box`."
+    return counted_box(label, crop_size, rng, max_ratio, redraws).box
 
 # %% ../../nbs/02b_transforms.ipynb #c030
 _MEAN_COLOUR = (123.675, 116.28, 103.53)  # RGB in 0..255, the mean of ImageNet
@@ -109,7 +137,7 @@ def flip_sample(sample: dict) -> dict:
 
 def to_float(sample: dict) -> dict:
     "Ready for a network: image float in [0,1], label int64, valid float."
-    done = dict(sample, image=sample["image"].float() / 255)
+    done = dict(sample, image=sample["image"].to(torch.float32, copy=True).div_(255))
     for kind, dtype in (("label", torch.int64), ("valid", torch.float32)):
         if kind in sample:
             done[kind] = sample[kind].to(dtype)

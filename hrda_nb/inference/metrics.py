@@ -38,8 +38,8 @@ from hrda_nb.inference.predict import (
     PictureSettings,
     evaluating,
     fingerprint,
+    logit_strips,
     model_device,
-    picture_logits,
     read_ahead,
 )
 from ..models.computing import chosen_precision
@@ -145,6 +145,24 @@ def _label_views(model: nn.Module) -> tuple[str, ...]:
     return ("fused", "context", "detail") if model.is_hrda else ("fused",)
 
 
+def _labels_of_views(
+    model: nn.Module, images: Tensor, num_classes: int, settings: PictureSettings
+) -> list[Tensor]:  # V times (B,H,W) uint8
+    "The label maps of some pictures, strip by strip."
+    views = _label_views(model)
+    found = {view: [] for view in views}
+    for logits in logit_strips(model, images, settings, views):
+        known = logits["fused"].shape[1]
+        if known != num_classes:
+            raise UserError(
+                f"the model knows {known} classes, the data {num_classes}: "
+                "give the class table it was trained with"
+            )
+        for view in views:
+            found[view].append(logits[view].max(1).indices.byte())
+    return [torch.cat(strips, 1) for strips in found.values()]
+
+
 def _count(
     model: nn.Module, samples: list[dict], num_classes: int, settings: PictureSettings
 ) -> Tensor:  # (B,V,K,K)
@@ -152,14 +170,7 @@ def _count(
     device = model_device(model)
     labels = _stacked_labels(samples).to(device)
     images = torch.stack([torch.as_tensor(sample["image"]) for sample in samples]).to(device)
-    logits = picture_logits(model, images.float() / 255, settings)
-    known = logits["fused"].shape[1]
-    if known != num_classes:
-        raise UserError(
-            f"the model knows {known} classes, the data {num_classes}: "
-            "give the class table it was trained with"
-        )
-    found = [logits[v].max(1).indices for v in _label_views(model)]  # V times (B,H,W)
+    found = _labels_of_views(model, images.float() / 255, num_classes, settings)
     counts = []
     for sample, label, *predictions in zip(samples, labels, *found):
         try:

@@ -35,7 +35,7 @@ from hrda_nb.data.processes import (
     values_of_all,
 )
 from ..models.computing import chosen_precision, forward_precision, keep_memory
-from ..models.hrda import segment
+from ..models.hrda import CoarseLogits, coarse_logits, segment
 
 # %% ../../nbs/21_predict.ipynb #nc753d5
 SCALES = ("fused", "context", "detail")  # label maps, from logits
@@ -113,6 +113,44 @@ def picture_logits(
     mirrored = picture_logits(model, images.flip(-1), replace(settings, flip=False))
     return {view: _mean(view, x, mirrored[view].flip(-1)) for view, x in views.items()}
 
+# %% ../../nbs/21_predict.ipynb #ps02
+STRIP = 128  # rows that are enlarged at once, a multiple of 16
+
+
+def _rows_of(coarse: CoarseLogits, precision: str | None, step: int) -> Iterator[dict[str, Tensor]]:
+    "All rows of logits, some at a time."
+    height = coarse.size[0]
+    device = coarse.windows[0].maps["fused"].device
+    for y1 in range(0, height, step if coarse.in_strips else height):
+        with forward_precision(device, precision):
+            found = coarse.rows(y1, min(y1 + step, height) if coarse.in_strips else height)
+        yield {view: x.float() for view, x in found.items()}
+
+
+def logit_strips(
+    model: nn.Module,  # used as it is: switch it to evaluation mode first
+    images: Tensor,  # (B,3,H,W) in [0,1]
+    settings: PictureSettings = _WHOLE_PICTURE,
+    views: Sequence[str] = (*SCALES, "attention"),  # "fused" is always there
+    step: int = STRIP,  # rows of a strip
+) -> Iterator[dict[str, Tensor]]:  # view -> (B,K,rows,W) from top to bottom
+    "`picture_logits` some rows at a time, to the last bit."
+    views = ("fused", *(view for view in views if view != "fused"))
+    if _shrink(images, settings.max_side) is not images:
+        found = picture_logits(model, images, settings)
+        yield {view: found[view] for view in views if view in found}
+        return
+    pictures = (images, images.flip(-1)) if settings.flip else (images,)
+    with forward_precision(images.device, settings.precision):
+        how = settings.window, settings.stride, views
+        coarse = [coarse_logits(model, x, *how) for x in pictures]
+    strips = [_rows_of(c, settings.precision, step) for c in coarse]
+    if not settings.flip:
+        yield from strips[0]
+        return
+    for strip, mirrored in zip(*strips, strict=True):
+        yield {view: _mean(view, x, mirrored[view].flip(-1)) for view, x in strip.items()}
+
 # %% ../../nbs/21_predict.ipynb #c017
 def _array_rgb(array: np.ndarray) -> np.ndarray:  # (H,W), (H,W,1|3|4) -> (H,W,3) uint8
     "A picture in memory as RGB with 8 bits."
@@ -189,11 +227,11 @@ def model_device(model: nn.Module) -> torch.device:
     return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 # %% ../../nbs/21_predict.ipynb #c026
-def _as_prediction(
-    logits: dict[str, Tensor],  # of one picture, each (1,K,H,W)
+def _read_off(
+    logits: dict[str, Tensor],  # some rows of one picture, each (1,K,rows,W)
     keep_probabilities: bool,
-) -> Prediction:
-    "Labels, confidence and views as numpy arrays."
+) -> dict[str, Tensor]:  # (rows,W), probabilities (K,rows,W)
+    "Labels, confidence and views."
     probabilities = logits["fused"][0].softmax(0)
     # `max` is three times as fast as `argmax` on a CPU
     confidence, labels = probabilities.max(0)
@@ -205,7 +243,16 @@ def _as_prediction(
         views["attention"] = logits["attention"][0, 0]
     if keep_probabilities:
         views["probabilities"] = probabilities
-    return Prediction(**{view: x.cpu().numpy() for view, x in views.items()})
+    return views
+
+
+def _as_prediction(
+    strips: Iterable[dict[str, Tensor]],  # of `logit_strips`
+    keep_probabilities: bool,
+) -> Prediction:
+    "What is read off the strips, as numpy arrays."
+    parts = [_read_off(strip, keep_probabilities) for strip in strips]
+    return Prediction(**{v: torch.cat([p[v] for p in parts], -2).cpu().numpy() for v in parts[0]})
 
 # %% ../../nbs/21_predict.ipynb #c027
 def predict(  # noqa: PLR0913 (a picture, and how to go over it)
@@ -219,6 +266,7 @@ def predict(  # noqa: PLR0913 (a picture, and how to go over it)
     flip: bool = False,  # average with the mirrored picture
     max_side: int | None = None,  # shrink larger pictures first; labels have the picture's size
     precision: str | None = None,  # "bfloat16", "auto" (if it is faster), ...; None: float32
+    views: Sequence[str] = VIEWS,  # of context, detail and attention only those that are named
 ) -> Prediction:  # of the picture's own size
     "Labels, confidence and HRDA's views of one picture of any size."
     if device is not None:
@@ -226,9 +274,10 @@ def predict(  # noqa: PLR0913 (a picture, and how to go over it)
     precision = chosen_precision(precision, model)
     settings = PictureSettings(window, stride, flip, max_side, precision)
     pixels = torch.from_numpy(as_rgb(picture)).permute(2, 0, 1)[None]  # (1,3,H,W)
+    images = pixels.to(model_device(model)).float() / 255
+    wanted = [view for view in (*SCALES, "attention") if view in views]
     with evaluating(model):
-        logits = picture_logits(model, pixels.to(model_device(model)).float() / 255, settings)
-    return _as_prediction(logits, probabilities)
+        return _as_prediction(logit_strips(model, images, settings, wanted), probabilities)
 
 # %% ../../nbs/21_predict.ipynb #c039
 # of plain folders, Cityscapes, SYNTHIA, ACDC and Dark Zurich
@@ -499,6 +548,7 @@ def predict_folder(
     def write(name: Path, prediction: Prediction) -> None:
         _write_views(prediction, _view_paths(out, name, views), classes, ids)
 
+    predict_one = partial(predict, model, views=views, **settings)
     rank, count = this_process()
     own = {name: plan.found[name] for name in plan.todo[rank::count]}
     n = len(plan.found)
@@ -508,7 +558,7 @@ def predict_folder(
     problem = None
     with bar:
         try:
-            unreadable = _predict_all(own, partial(predict, model, **settings), write, bar)
+            unreadable = _predict_all(own, predict_one, write, bar)
         except UserError as e:
             problem = str(e)
     raise_in_all(problem)

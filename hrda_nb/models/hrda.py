@@ -14,7 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..data.geometry import Box, crop, resize
+from ..data.geometry import Box, crop, resize, resize_rows, rows_stand_alone
 from ..data.labels import UserError
 from ..data.registry import Registry
 from ..data.settings import Between, Fraction, Name, Size, check_settings
@@ -63,13 +63,20 @@ class Output:
         attention = resize(self.attention, self.fused.shape[-2:])
         return (attention * self.fused.softmax(1)).sum(1, keepdim=True)
 
+    def coarse(
+        self,
+        name: str = "fused",  # "fused", "context", "detail" or "attention"
+    ) -> Tensor:  # (B,K,H/4,W/4), "attention": (B,1,H/4,W/4)
+        "One output in the cells of the fused logits."
+        x = self.attention_map() if name == "attention" else getattr(self, name)
+        return resize(x, self.fused.shape[-2:])
+
     def upsampled(
         self,
         name: str = "fused",  # "fused", "context", "detail" or "attention"
     ) -> Tensor:  # (B,K,H,W), "attention": (B,1,H,W)
         "One output at the picture's size."
-        x = self.attention_map() if name == "attention" else getattr(self, name)
-        enlarged = resize(resize(x, self.fused.shape[-2:]), self.padded)
+        enlarged = resize(self.coarse(name), self.padded)
         return enlarged[..., : self.size[0], : self.size[1]]
 
 # %% ../../nbs/10_hrda.ipynb #v102
@@ -409,20 +416,38 @@ def segment(
     share: bool = True,  # compute every distinct detail window once
 ) -> dict[str, Tensor]:  # view -> (B,K,H,W) logits; "attention" (B,1,H,W) in [0,1]
     "Logits at the picture's size. Pictures smaller than the window are taken whole."
-    views = [view for view in views if view == "fused" or model.is_hrda]
+    views = _known_views(model, views)
     height, width = images.shape[-2:]
-    if window is None or (window[0] >= height and window[1] >= width):
+    images, boxes = _context_windows(model, images, window, stride)
+    if not boxes:
         out = model(images)
         return {view: out.upsampled(view) for view in views}
-    if model.is_hrda:
-        window, images = _fit_windows(model, images, window)
-    size = tuple(images.shape[-2:])
-    boxes = window_boxes(size, window, stride or tuple(max(side // 2, 1) for side in window))
-    means = {view: _RunningMean(size) for view in views}
+    means = {view: _RunningMean(tuple(images.shape[-2:])) for view in views}
     for box, out in _window_outputs(model, images, boxes, share):
         for view, mean in means.items():
             mean.add(box, out.upsampled(view))
     return {view: mean.mean()[..., :height, :width] for view, mean in means.items()}
+
+
+def _known_views(model: nn.Module, views: Sequence[str]) -> list[str]:
+    "The views that a model has."
+    return [view for view in views if view == "fused" or model.is_hrda]
+
+
+def _context_windows(
+    model: nn.Module,
+    images: Tensor,
+    window: tuple[int, int] | None,
+    stride: tuple[int, int] | None,
+) -> tuple[Tensor, list[Box]]:
+    "Pictures, filled up where the windows need it, and the windows; none: they are taken whole."
+    height, width = images.shape[-2:]
+    if window is None or (window[0] >= height and window[1] >= width):
+        return images, []
+    if model.is_hrda:
+        window, images = _fit_windows(model, images, window)
+    stride = stride or tuple(max(side // 2, 1) for side in window)
+    return images, window_boxes(tuple(images.shape[-2:]), window, stride)
 
 
 def _fit_windows(
@@ -434,3 +459,71 @@ def _fit_windows(
     is_short = [side < w for side, w in zip(images.shape[-2:], window)]
     multiple = tuple(cell if short else 1 for short in is_short)
     return window, pad_to_multiple(images, multiple, model.encoder.mean)
+
+# %% ../../nbs/10_hrda.ipynb #st02
+class _Said(NamedTuple):
+    "What the network says of one window, before it is enlarged."
+
+    box: Box  # in pixels of the picture
+    padded: tuple[int, int]  # (h,w) in pixels that the maps belong to
+    maps: dict[str, Tensor]  # view -> (B,C,.,.)
+
+    def rows(self, view: str, y1: int, y2: int) -> Tensor:  # (B,C,y2-y1,w)
+        "Rows of the window, enlarged."
+        return resize_rows(self.maps[view], self.padded, y1, y2)[..., : self.box.width]
+
+
+@dataclass
+class CoarseLogits:
+    "The logits of whole pictures as the network makes them; `rows` enlarges some."
+
+    size: tuple[int, int]  # (H,W) of the pictures
+    windows: list[_Said]
+    width: int  # of the pictures as the windows need them
+
+    @property
+    def in_strips(self) -> bool:
+        "Can rows be made alone?"
+        return all(
+            rows_stand_alone(x, said.padded) for said in self.windows for x in said.maps.values()
+        )
+
+    def rows(
+        self,
+        y1: int,  # first row
+        y2: int,  # row after the last one
+    ) -> dict[str, Tensor]:  # view -> (B,K,y2-y1,W) logits; "attention" (B,1,y2-y1,W)
+        "Rows of what `segment` returns."
+        views = self.windows[0].maps
+        return {view: self._mean(view, y1, y2)[..., : self.size[1]] for view in views}
+
+    def _mean(self, view: str, y1: int, y2: int) -> Tensor:
+        "Mean of the windows that see these rows."
+        if len(self.windows) == 1:
+            return self.windows[0].rows(view, y1, y2)
+        mean = _RunningMean((y2 - y1, self.width))
+        for said in self.windows:
+            box = said.box
+            top, bottom = max(y1, box.y1), min(y2, box.y2)
+            if top < bottom:
+                seen = said.rows(view, top - box.y1, bottom - box.y1)
+                mean.add(Box(top - y1, bottom - y1, box.x1, box.x2), seen)
+        return mean.mean()
+
+# %% ../../nbs/10_hrda.ipynb #st03
+def coarse_logits(
+    model: nn.Module,
+    images: Tensor,  # (B,3,H,W) in [0,1], any size
+    window: tuple[int, int] | None = None,  # as for `segment`
+    stride: tuple[int, int] | None = None,
+    views: Sequence[str] = ("fused",),
+) -> CoarseLogits:
+    "`segment` without the last step, which `rows` does for the rows that are asked for."
+    views = _known_views(model, views)
+    size = tuple(images.shape[-2:])
+    images, boxes = _context_windows(model, images, window, stride)
+    outputs = _window_outputs(model, images, boxes, share=True)
+    if not boxes:
+        outputs = [(Box.at(0, 0, size), model(images))]
+    said = [_Said(box, out.padded, {v: out.coarse(v) for v in views}) for box, out in outputs]
+    return CoarseLogits(size, said, images.shape[-1])

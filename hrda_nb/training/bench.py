@@ -305,24 +305,42 @@ class BenchReport:
     rates: dict[str, float]  # GFLOP/s of the machine in float32
     table: pd.DataFrame  # what, seconds, GFLOP, % of machine, and units with a yardstick
     peak_gib: float | None  # of a step; None: not measured
+    loading: pd.DataFrame | None = None  # of `loading_rates`; None: not measured
+    scaling: pd.DataFrame | None = None  # of `scaling`; None: not measured
 
     def page(self) -> str:
         "The figures as Markdown."
         rates = ", ".join(f"{name} {rate:.0f}" for name, rate in self.rates.items())
         lines = [f"{self.machine}, {self.date}. GFLOP/s in float32: {rates}.", ""]
-        columns = list(self.table)
-        lines.append("| " + " | ".join(columns) + " |")
-        lines.append("|" + "---|" * len(columns))
-        for row in self.table.itertuples(index=False):
-            lines.append("| " + " | ".join(_cell(value) for value in row) + " |")
+        lines += _markdown(self.table)
         if self.peak_gib:
             lines += ["", f"Peak memory of a step: {self.peak_gib:.2f} GiB."]
+        if self.loading is not None:
+            lines += ["", "Pictures a second and core, beside a bare decoder:", ""]
+            lines += _markdown(self.loading)
+        if self.scaling is not None:
+            lines += ["", "Seconds and peak memory (GiB) against size:", ""]
+            lines += _markdown(self.scaling)
+            lines += ["", "![seconds and GiB against size](bench_scaling.png)"]
         return "\n".join(lines) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
         "For JSON."
-        rows = self.table.where(self.table.notna(), None).to_dict("records")
-        return dict(vars(self), table=rows)
+        return {name: _plain(value) for name, value in vars(self).items()}
+
+
+def _plain(value: Any) -> Any:
+    "A table as a list of rows; all else as it is."
+    if not isinstance(value, pd.DataFrame):
+        return value
+    return value.astype(object).where(value.notna(), None).to_dict("records")
+
+
+def _markdown(table: pd.DataFrame) -> list[str]:
+    "The lines of a table."
+    lines = ["| " + " | ".join(table) + " |", "|" + "---|" * len(table.columns)]
+    rows = table.itertuples(index=False)
+    return lines + ["| " + " | ".join(map(_cell, row)) + " |" for row in rows]
 
 
 def _cell(value: Any) -> str:
