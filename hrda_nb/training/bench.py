@@ -84,6 +84,72 @@ def machine_rates(
             rates[name] = operations / min(seconds) / 1e9
     return rates
 
+# %% ../../nbs/25f_bench.ipynb #b018
+def _conv_backward_operations(
+    grad: Sequence[int], image: Sequence[int], weight: Sequence[int], *args: Any, **_: Any
+) -> int:
+    "Of a convolution's gradients: as many as forward, for each of the two that are asked for."
+    asked = sum(args[-1][:2])
+    return 2 * math.prod(grad) * math.prod(weight[1:]) * asked
+
+
+def _attention_operations(query: Sequence[int], key: Sequence[int], *_: Any, **__: Any) -> int:
+    "Queries times keys, and the weights times the values."
+    return 2 * 2 * math.prod(query) * key[-2]
+
+
+def _attention_backward_operations(
+    grad: Sequence[int], query: Sequence[int], key: Sequence[int], *_: Any, **__: Any
+) -> int:
+    "The weights once more, and four gradients."
+    return 5 * 2 * math.prod(query) * key[-2]
+
+
+_ATEN = torch.ops.aten
+FORMULAS = {  # operation -> what it counts, by the shapes of what it is given
+    _ATEN.convolution_backward: _conv_backward_operations,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu: _attention_operations,
+    _ATEN._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_operations,
+}
+
+
+def counting() -> FlopCounterMode:  # a context; `get_flop_counts` tells within it, too
+    "A counter of multiplications and additions, right for one filter a channel, too."
+    return FlopCounterMode(display=False, custom_mapping=FORMULAS)
+
+
+KINDS = ("convolution", "matrix product")
+
+
+def by_kind(
+    counter: FlopCounterMode,  # of `counting`
+) -> dict[str, float]:  # GFLOP
+    "What was counted so far."
+    found = dict.fromkeys(KINDS, 0.0)
+    for op, number in counter.get_flop_counts().get("Global", {}).items():
+        found[KINDS["convolution" not in str(op)]] += number / 1e9
+    return found
+
+
+def operations_by_kind(work: Callable[[], Any]) -> dict[str, float]:  # kind -> GFLOP
+    "Multiplications and additions of convolutions and of matrix products."
+    with counting() as counter:
+        work()
+    return by_kind(counter)
+
+
+def operations(work: Callable[[], Any]) -> float:  # GFLOP
+    "Multiplications and additions of both together."
+    return sum(operations_by_kind(work).values())
+
+# %% ../../nbs/25f_bench.ipynb #b019c
+def floor_seconds(
+    work: dict[str, float],  # GFLOP of each kind
+    rates: dict[str, float],  # of `machine_rates`
+) -> float:
+    "How long the counted work takes at the machine's own rates."
+    return sum(gflop / rates[kind] for kind, gflop in work.items())
+
 # %% ../../nbs/25f_bench.ipynb #b012
 def _random_batches(recipe: Recipe, classes: int, device: torch.device) -> tuple[dict, dict]:
     "Source and target batch of a recipe's sizes."
@@ -103,6 +169,9 @@ class _Phases:
         self.device = device
         self.seconds: dict[str, float] = {}
         self.since = 0.0
+        self.counter: FlopCounterMode | None = None  # None: nobody counts
+        self.work: dict[str, dict[str, float]] = {}  # GFLOP of each kind, by phase
+        self.counted = dict.fromkeys(KINDS, 0.0)  # up to the last mark
 
     def begin(self) -> None:
         _wait(self.device)
@@ -113,6 +182,13 @@ class _Phases:
         now = time.perf_counter()
         self.seconds[phase] = self.seconds.get(phase, 0.0) + now - self.since
         self.since = now
+        if self.counter:
+            self._count(phase)
+
+    def _count(self, phase: str) -> None:
+        so_far, before = by_kind(self.counter), self.work.get(phase, dict.fromkeys(KINDS, 0.0))
+        self.work[phase] = {k: before[k] + so_far[k] - self.counted[k] for k in KINDS}
+        self.counted = so_far
 
     def after(self, phase: str, work: Callable, before: str | None = None) -> Callable:
         "The same work, with a mark at its end, and perhaps one at its begin."
@@ -199,26 +275,12 @@ class BenchStep:
         "Seconds of each phase that took place."
         return {name: self.clock.seconds[name] for name in PHASES if name in self.clock.seconds}
 
-# %% ../../nbs/25f_bench.ipynb #b018
-def _conv_backward_operations(
-    grad: Sequence[int], image: Sequence[int], weight: Sequence[int], *args: Any, **_: Any
-) -> int:
-    "Of a convolution's gradients: as many as forward, for each of the two that are asked for."
-    asked = sum(args[-1][:2])
-    return 2 * math.prod(grad) * math.prod(weight[1:]) * asked
-
-
-def counting() -> FlopCounterMode:  # a context; `get_flop_counts` tells within it, too
-    "A counter of multiplications and additions, right for one filter a channel, too."
-    formulas = {torch.ops.aten.convolution_backward: _conv_backward_operations}
-    return FlopCounterMode(display=False, custom_mapping=formulas)
-
-
-def operations(work: Callable[[], Any]) -> float:  # GFLOP
-    "Multiplications and additions of convolutions and matrix products."
-    with counting() as counter:
-        work()
-    return counter.get_total_flops() / 1e9
+    def work(self) -> dict[str, dict[str, float]]:  # phase -> kind -> GFLOP
+        "Take a step, and count what each phase of it does."
+        with counting() as self.clock.counter:
+            self()
+        self.clock.counter = None
+        return self.clock.work
 
 # %% ../../nbs/25f_bench.ipynb #b021
 def _step_memory(recipe: Recipe, device: str, classes: int, threads: int) -> float:
@@ -291,9 +353,18 @@ def _picture_work(model: nn.Module, recipe: Recipe, settings: BenchSettings) -> 
     return work
 
 # %% ../../nbs/25f_bench.ipynb #b026
-def _row(what: str, seconds: float, gflop: float, rate: float) -> dict[str, Any]:
-    of_machine = 100 * gflop / seconds / rate
-    return dict(what=what, seconds=seconds, GFLOP=gflop, **{"% of machine": of_machine})
+def _row(
+    what: str, seconds: float, work: dict[str, float], rates: dict[str, float]
+) -> dict[str, Any]:
+    floor = floor_seconds(work, rates)
+    gflop = sum(work.values())
+    share = {"floor": floor, "% of machine": 100 * floor / seconds}
+    return dict(what=what, seconds=seconds, GFLOP=gflop, **share)
+
+
+def _precision(name: str | None) -> str:
+    "Of the rates to compare with."
+    return name if name in ("bfloat16", "float16") else "float32"
 
 # %% ../../nbs/25f_bench.ipynb #b027
 @dataclass(frozen=True)
@@ -302,16 +373,19 @@ class BenchReport:
 
     machine: str
     date: str
-    rates: dict[str, float]  # GFLOP/s of the machine in float32
-    table: pd.DataFrame  # what, seconds, GFLOP, % of machine, and units with a yardstick
+    rates: dict[str, dict[str, float]]  # precision -> kind -> GFLOP/s of the machine
+    table: pd.DataFrame  # what, seconds, GFLOP, floor, % of machine, and units with a yardstick
     peak_gib: float | None  # of a step; None: not measured
     loading: pd.DataFrame | None = None  # of `loading_rates`; None: not measured
     scaling: pd.DataFrame | None = None  # of `scaling`; None: not measured
 
     def page(self) -> str:
         "The figures as Markdown."
-        rates = ", ".join(f"{name} {rate:.0f}" for name, rate in self.rates.items())
-        lines = [f"{self.machine}, {self.date}. GFLOP/s in float32: {rates}.", ""]
+        lines = [f"{self.machine}, {self.date}. The machine's own rates in GFLOP/s:", ""]
+        for precision, rates in self.rates.items():
+            words = ", ".join(f"{name} {rate:.0f}" for name, rate in rates.items())
+            lines.append(f"* {precision}: {words}")
+        lines += ["", "*floor*: seconds at these rates; *% of machine*: floor over seconds.", ""]
         lines += _markdown(self.table)
         if self.peak_gib:
             lines += ["", f"Peak memory of a step: {self.peak_gib:.2f} GiB."]
@@ -363,17 +437,21 @@ def bench(
         step=lambda: (step(), phases.append(dict(step.phases))),
         picture=_picture_work(copy.deepcopy(step.model).eval(), recipe, s),
     )
-    gflop = {name: operations(work) for name, work in works.items()}
+    work = {name: operations_by_kind(each) for name, each in works.items()}
+    of_phases = step.work()
     phases.clear()
     units = yardstick(device) if s.yardstick else {}
-    turns = works | {f"unit {name}": work for name, work in units.items()}
+    turns = works | {f"unit {name}": each for name, each in units.items()}
     found = take_turns(turns, device, s.repeats, s.progress)
     medians = {name: statistics.median(seconds) for name, seconds in found.items()}
-    rates = machine_rates(device)
-    rows = [_row(name, medians[name], gflop[name], rates["convolution"]) for name in works]
+    of_step = _precision(recipe.self_training.autocast)
+    precisions = dict(step=of_step, picture=_precision(s.precision))
+    rates = {p: machine_rates(device, p) for p in dict.fromkeys(precisions.values())}
+    rows = [_row(name, medians[name], work[name], rates[precisions[name]]) for name in works]
     for phase in step.phases:
         seconds = statistics.median(found[phase] for found in phases[1:])
-        rows.insert(len(rows) - 1, dict(what=f"- {phase}", seconds=seconds))
+        row = _row(f"- {phase}", seconds, of_phases[phase], rates[of_step])
+        rows.insert(len(rows) - 1, row)
     table = pd.DataFrame(rows)
     if units:
         table["units"] = [

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,9 +31,9 @@ from tqdm.auto import tqdm
 
 from ..data.labels import UserError
 from hrda_nb.training.bench import (
+    FORMULAS,
     PHASES,
     BenchStep,
-    _conv_backward_operations,
     _make_step,
     _Phases,
     _watch,
@@ -46,10 +46,16 @@ from ..uda.contrast import Anchors
 from ..uda.decisions import Decisions
 
 # %% ../../nbs/25i_plan.ipynb #u008
-_OPERATIONS = dict(flop_registry)
-_OPERATIONS[torch.ops.aten.convolution_backward] = lambda *args, out_val, **kwargs: (
-    _conv_backward_operations(args[0].shape, args[1].shape, args[2].shape, *args[3:])
-)
+def _of_tensors(formula: Callable[..., int]) -> Callable[..., int]:
+    "A formula of shapes as one of tensors, which is how PyTorch registers its own."
+
+    def count(*args: Any, out_val: Any, **kwargs: Any) -> int:
+        return formula(*(getattr(x, "shape", x) for x in args))
+
+    return count
+
+
+_OPERATIONS = flop_registry | {op: _of_tensors(formula) for op, formula in FORMULAS.items()}
 
 
 class Ledger(TorchDispatchMode):
