@@ -26,15 +26,15 @@ PAGE = """# Speed: steps and pictures of HRDA
 `{command}`, {date}. {machine}.
 
 Random weights and pictures, which cost the same as real ones. A *unit* is the public yardstick, \
-transformers' SegFormer-B0 in float32, timed in turn in the same process: forward and backward of \
-two pictures of 256x256 for a step, one picture of 512x1024 for a picture. Medians of {repeats} \
-turns. *Of the machine*: the floor over the time measured. The floor is what the counted \
-multiplications and additions would take at the rates that the machine reaches, in the same \
-precision, in one large 3x3 convolution (256 channels) and one large matrix product (2048x2048). \
-It leaves out everything that only moves numbers. Steps: self-training with jitter, blur and \
-feature distance; MiT-B0 with context crop 256, detail 128, batch 2; MiT-B5 with 512, 256, \
-batch 1. Pictures: 512x1024, context windows of 512 (step 256), detail windows of 256 (step 128), with all \
-four views.
+transformers' SegFormer-B0 in float32, timed in turn in the same process: forward and backward \
+of two pictures of 256x256 for a step, one picture of 512x1024 for a picture. Medians of \
+{repeats} turns. *Of the machine*: the floor over the time measured. The floor is what the \
+counted multiplications and additions would take at the rates that the machine reaches, in the \
+same precision, in one large 3x3 convolution (256 channels) and one large matrix product \
+(2048x2048). It leaves out everything that only moves numbers. Steps: self-training with jitter, \
+blur and feature distance; MiT-B0 with context crop 256, detail 128, batch 2; MiT-B5 with 512, \
+256, batch 1. Pictures: 512x1024, context windows of 512 (step 256), detail windows of 256 (step \
+128), with all four views.
 
 | encoder | precision | step, s | units | of the machine | picture, s | units | of the machine \
 | peak of a step, GiB |
