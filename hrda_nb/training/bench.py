@@ -25,7 +25,7 @@ from tqdm.auto import tqdm
 
 from ..data.labels import UserError
 from ..inference.predict import PictureSettings, evaluating, picture_logits
-from ..models.computing import keep_memory, machine, peak_gib
+from ..models.computing import deterministic, keep_memory, machine, peak_gib
 from .optimizer import make_optimizer
 from .recipes import Recipe
 from .trainer import fine_tuned, leaves_out_distance, make_model
@@ -442,7 +442,8 @@ def bench(
     phases.clear()
     units = yardstick(device) if s.yardstick else {}
     turns = works | {f"unit {name}": each for name, each in units.items()}
-    found = take_turns(turns, device, s.repeats, s.progress)
+    with deterministic(recipe.deterministic):
+        found = take_turns(turns, device, s.repeats, s.progress)
     medians = {name: statistics.median(seconds) for name, seconds in found.items()}
     of_step = _precision(recipe.self_training.autocast)
     precisions = dict(step=of_step, picture=_precision(s.precision))
