@@ -18,7 +18,7 @@ from hrda_nb.data.labels import ClassTable, UserError
 from hrda_nb.data.rare_class_sampling import RareClassSampler, RareClassSampling, SourceStream
 from hrda_nb.data.samples import write_samples
 from hrda_nb.training.recipes import recipes
-from hrda_nb.training.trainer import train
+from hrda_nb.training.trainer import labelled_batches, open_data, target_batches, train
 
 RECIPE = replace(
     recipes["mini"],
@@ -257,6 +257,20 @@ def test_few_labels_train_and_resume(city, tmp_path):
         train(RECIPE, *folders, out=tmp_path / "cut", callback=cut, **few)
     train(RECIPE, *folders, out=tmp_path / "cut", resume=True, **few)
     assert_equal(weights_of(tmp_path / "cut"), changed)
+
+
+@pytest.mark.parametrize("factor", [0.75, 2.0])
+def test_target_pictures_are_zoomed(city, factor):
+    "Whole ones, and with labels: what does not fit is filled up, without pseudo-labels"
+    few = dict(target_labels=city / "source/train")
+    data = open_data(RECIPE, city / "source/train", city / "target/train", **few)
+    zoomed = replace(RECIPE, target_scale=(factor, factor))
+    for draw in target_batches, labelled_batches:
+        before, after = (next(draw(data, recipe, 0)) for recipe in (RECIPE, zoomed))
+        assert after["image"].shape == before["image"].shape
+        assert not torch.equal(after["image"], before["image"])
+    empty = (next(target_batches(data, zoomed, 0))["valid"] == 0).float().mean()
+    assert empty == (0.25 if factor < 1 else 0)  # 48 of 64 rows
 
 
 def test_few_labels_that_are_scored_are_refused(city, tmp_path):
