@@ -478,14 +478,13 @@ def _joined(
     recipe: Recipe, model: nn.Module, optimizer: Optimizer, accelerator: Accelerator
 ) -> tuple[nn.Module, Optimizer]:
     "What a step takes as its student, divided or averaged over the processes, and its optimiser."
-    if not recipe.sharded:
-        return accelerator.prepare(Averaged(model), optimizer)
-    if accelerator.num_processes == 1:
+    if recipe.sharded and accelerator.num_processes > 1:
+        with parameters_renewed(optimizer, model):
+            shard(model)
+        return model, accelerator.prepare(optimizer)
+    if recipe.sharded:
         say("sharded: there is one process, so nothing is divided (torchrun starts several)")
-        return accelerator.prepare(Averaged(model), optimizer)
-    with parameters_renewed(optimizer, model):
-        shard(model)
-    return model, accelerator.prepare(optimizer)
+    return accelerator.prepare(Averaged(model), optimizer)
 
 
 def _with_precision(recipe: Recipe, precision: str | None) -> Recipe:
