@@ -204,11 +204,13 @@ class Bench:
         if self.out:
             folder = writable_folder(self.out)
             text = json.dumps(report.as_dict(), indent=1)
-            write_atomically(folder / "bench.json", lambda part: part.write_text(text))
-            write_atomically(folder / "bench.md", lambda part: part.write_text(report.page()))
+            page = report.page()
             if sizes is not None:
+                page += "\n![seconds and GiB against size](bench_scaling.png)\n"
                 plots = partial(plot_scaling(sizes).savefig, format="png")
                 write_atomically(folder / "bench_scaling.png", plots)
+            write_atomically(folder / "bench.json", lambda part: part.write_text(text))
+            write_atomically(folder / "bench.md", lambda part: part.write_text(page))
 
 # %% ../nbs/27_cli.ipynb #u027c
 @dataclass

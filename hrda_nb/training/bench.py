@@ -277,10 +277,12 @@ class BenchStep:
 
     def work(self) -> dict[str, dict[str, float]]:  # phase -> kind -> GFLOP
         "Take a step, and count what each phase of it does."
-        with counting() as self.clock.counter:
+        clock = self.clock
+        clock.work, clock.counted = {}, dict.fromkeys(KINDS, 0.0)
+        with counting() as clock.counter:
             self()
-        self.clock.counter = None
-        return self.clock.work
+        clock.counter = None
+        return clock.work
 
 # %% ../../nbs/25f_bench.ipynb #b021
 def _step_memory(recipe: Recipe, device: str, classes: int, threads: int) -> float:
@@ -395,7 +397,6 @@ class BenchReport:
         if self.scaling is not None:
             lines += ["", "Seconds and peak memory (GiB) against size:", ""]
             lines += _markdown(self.scaling)
-            lines += ["", "![seconds and GiB against size](bench_scaling.png)"]
         return "\n".join(lines) + "\n"
 
     def as_dict(self) -> dict[str, Any]:
@@ -437,21 +438,21 @@ def bench(
         step=lambda: (step(), phases.append(dict(step.phases))),
         picture=_picture_work(copy.deepcopy(step.model).eval(), recipe, s),
     )
-    work = {name: operations_by_kind(each) for name, each in works.items()}
     of_phases = step.work()
-    phases.clear()
+    of_step = {k: sum(found[k] for found in of_phases.values()) for k in KINDS}
+    work = dict(step=of_step, picture=operations_by_kind(works["picture"]))
     units = yardstick(device) if s.yardstick else {}
     turns = works | {f"unit {name}": each for name, each in units.items()}
     with deterministic(recipe.deterministic):
         found = take_turns(turns, device, s.repeats, s.progress)
     medians = {name: statistics.median(seconds) for name, seconds in found.items()}
-    of_step = _precision(recipe.self_training.autocast)
-    precisions = dict(step=of_step, picture=_precision(s.precision))
+    in_step = _precision(recipe.self_training.autocast)
+    precisions = dict(step=in_step, picture=_precision(s.precision))
     rates = {p: machine_rates(device, p) for p in dict.fromkeys(precisions.values())}
     rows = [_row(name, medians[name], work[name], rates[precisions[name]]) for name in works]
     for phase in step.phases:
         seconds = statistics.median(found[phase] for found in phases[1:])
-        row = _row(f"- {phase}", seconds, of_phases[phase], rates[of_step])
+        row = _row(f"- {phase}", seconds, of_phases[phase], rates[in_step])
         rows.insert(len(rows) - 1, row)
     table = pd.DataFrame(rows)
     if units:
