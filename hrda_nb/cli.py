@@ -231,6 +231,8 @@ class Plan:
         table = plan(self.recipe, self.memory, classes=self.classes, device=device)
         print(table.round(2).to_string(index=False))
         print(f"\nGB: counted, and a tenth for workspaces and gaps\n{advice(table)}")
+        if self.recipe.sharded:
+            print("--sharded is not counted: these are GB of a process that holds all of it")
         if folder:
             text = table.to_json(orient="records", indent=1)
             write_atomically(folder / "plan.json", lambda part: part.write_text(text))

@@ -88,6 +88,15 @@ def test_command(quick, tmp_path, capsys):
     assert "11GB: as it is" in capsys.readouterr().out
 
 
+def test_a_divided_training_is_said_not_to_be_counted(quick, capsys):
+    command = ["plan", "mini", "--memory", "16GB", "--no-time", "--context-size", "64", "64"]
+    command += ["--detail-size", "32", "32"]
+    assert main(command) == 0
+    assert "sharded" not in capsys.readouterr().out
+    assert main([*command, "--sharded"]) == 0
+    assert "--sharded is not counted" in capsys.readouterr().out
+
+
 def test_a_wrong_memory_is_one_line(quick, capsys):
     assert main(["plan", "mini", "--memory", "eleven", "--no-time"]) == 2
     told = capsys.readouterr().err.strip().splitlines()
