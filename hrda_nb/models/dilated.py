@@ -108,6 +108,21 @@ class _DilatedDepthwise(torch.autograd.Function):
         of_weight = _weight_gradient(x, grad, ctx.dilation) if needs_weight else None
         return of_x, of_weight, None
 
+# %% ../../nbs/06a_dilated_convolution.ipynb #d016b
+def is_left_to_torch(x: Tensor) -> bool:
+    "Whether PyTorch's own convolution computes: on GPUs, in exports, when it is compiled."
+    return x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def in_autocast(
+    *tensors: Tensor | None,  # the map first
+) -> tuple[Tensor | None, ...]:
+    "Map and weights in the precision that autocast asks for."
+    if not torch.is_autocast_enabled("cpu") or tensors[0].dtype == torch.float64:
+        return tensors
+    dtype = torch.get_autocast_dtype("cpu")
+    return tuple(None if t is None else t.to(dtype) for t in tensors)
+
 # %% ../../nbs/06a_dilated_convolution.ipynb #d017
 class DilatedDepthwise(nn.Conv2d):
     "A 3x3 convolution with one filter a channel and no bias, fast on processors too."
@@ -125,10 +140,7 @@ class DilatedDepthwise(nn.Conv2d):
         x: Tensor,  # (B,C,H,W)
     ) -> Tensor:  # (B,C,H,W)
         "The convolution; GPUs and exports use PyTorch's own."
-        if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        if is_left_to_torch(x):
             return super().forward(x)
-        weight = self.weight
-        if torch.is_autocast_enabled("cpu") and x.dtype != torch.float64:
-            dtype = torch.get_autocast_dtype("cpu")
-            x, weight = x.to(dtype), weight.to(dtype)
+        x, weight = in_autocast(x, self.weight)
         return _DilatedDepthwise.apply(x, weight, self.dilation[0])

@@ -28,6 +28,7 @@ from ..data.registry import Registry
 from .mix_transformer import from_transformers, mit_configs, mix_transformer
 from .resnet import resnet_sizes, resnet_v1c
 from .vision_transformers import VisionTransformerPyramid, plain_vit
+from .wide_filters import with_wide_filters
 
 # %% ../../nbs/06_encoders.ipynb #e002
 class Fit(NamedTuple):
@@ -223,7 +224,7 @@ def _timm_body(name: str, pretrained: bool) -> nn.Module:
     if offline:
         own = body.state_dict()  # without the classifier
         body.load_state_dict({k: v for k, v in offline.items() if k in own})
-    return body
+    return with_wide_filters(body)
 
 # %% ../../nbs/06_encoders.ipynb #e007
 def _takes(body: nn.Module, size: tuple[int, int]) -> bool:
