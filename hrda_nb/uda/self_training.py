@@ -408,8 +408,15 @@ class StudentStep(TrainingStep):
         "The student's last pass of a step, after which all gradients are there."
         if not self.has_teacher:
             return "source"
-        further = any(loss.stage == "target" for loss in self.additional_losses)
-        return "masked" if further else "mixed"
+        if any(loss.stage == "target" for loss in self.additional_losses):
+            return "masked"
+        return "mixed" if self.has_mixed_pass else "none"  # `_finish` averages then
+
+    @property
+    def has_mixed_pass(self) -> bool:
+        "Whether anything is asked of the mixture."
+        asked = any(loss.stage == "mixed" for loss in self.additional_losses)
+        return asked or self.config.mixed_weight > 0
 
     def _detail_box(self, image: Tensor) -> Box | None:
         return draw_detail_box(self.network, image.shape[-2:], self.config, self.rng)
@@ -626,6 +633,8 @@ class SelfTraining(SourceOnly):
     def learn_from_mixture(self, mixture: Mixture, draws: Draws) -> dict[str, Tensor]:
         "Segmentation losses, and what else is asked of the mixture (DAFormer, $L_T$)."
         image, label, weight, _ = mixture
+        if not self.has_mixed_pass:
+            return dict.fromkeys(("mixed", "mixed_detail"), image.new_zeros(()))
         return self.learn("mixed", image, label, weight, draws, self.config.mixed_weight)
 
     def learn_from_target(
