@@ -117,7 +117,7 @@ def compare_pictures(
     rows = []
     for i in range(0, len(dataset), max(1, len(dataset) // n))[:n]:
         image = dataset[i]["image"]
-        before = predict(baseline, image, **settings)
+        before = predict(baseline, image, **settings, views=("fused",))
         after = predict(adapted, image, **settings)
         shown = panels(image, after, dataset.classes, dataset[i]["label"], width=_WIDTH)
         fused = panels(image, before, dataset.classes, width=_WIDTH)["fused"]

@@ -113,20 +113,25 @@ class Pace:
         self.whole = sum(job.work_left for job in jobs)
         self.spent = 0.0  # seconds, of all processes together
         self.now = now
+        self.moves = False  # whether steps were seen; what came before them says nothing
 
     def left(
         self,
         jobs: Sequence[Job],  # those that may still be finished
         now: float,  # seconds
-    ) -> float | None:  # seconds; None: nobody knows yet
+    ) -> float | None:  # seconds; None: nobody knows yet, or nothing is left
         "When the last one should be finished."
         work = [job.work_left for job in jobs if not job.is_done]
+        if not work:
+            return None
         self.spent += (now - self.now) * min(self.at_once, len(work))
         self.now = now
+        if not self.moves:
+            self.moves = sum(work) < self.whole
+            self.whole = sum(work)
+            self.spent = 0.0
         done = self.whole - sum(work)
-        if not work or done <= 0:
-            return None if work else 0
-        return self.spent / done * max(*work, sum(work) / self.at_once)
+        return self.spent / done * max(*work, sum(work) / self.at_once) if done else None
 
 # %% ../../nbs/25bb_jobs.ipynb #j017
 _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
@@ -134,7 +139,7 @@ _BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}{postfix}]"
 
 def _time_left(seconds: float | None) -> str:  # "02:05 left"
     if not seconds:
-        return "starting" if seconds is None else ""
+        return "starting" if seconds is None else "last scores"
     return f"{tqdm.format_interval(seconds)} left"
 
 
@@ -175,7 +180,8 @@ class Watch:
         "Show how far all trainings are."
         runs = sum(job.is_done for job in self.jobs)
         now = time.monotonic()
-        words = _time_left(self.pace.left(self.alive, now))
+        left = self.pace.left(self.alive, now)
+        words = _time_left(left) if runs < len(self.alive) else ""
         self.bar.n = self.steps_done
         self.bar.set_description(f"{runs} of {len(self.jobs)} runs", refresh=False)
         self.bar.set_postfix_str(words, refresh=False)
