@@ -45,9 +45,10 @@ from hrda_nb.models.weights import (
     import_published,
     load_checkpoint,
 )
-from .training.ablate import device_slots, run_table, summarise
+from .training.ablate import run_table, summarise
 from .training.bench import BenchSettings, bench
 from .training.compare import compare
+from .training.jobs import FailedTraining, device_slots, fitting_jobs
 from .training.loading import loading_rates
 from .training.plan import advice, plan
 from hrda_nb.training.recipes import (
@@ -77,6 +78,8 @@ class Demo:
     quick: bool = False  # a much shorter run: shows that everything works, not how well
     device: Device = "auto"  # where to compute
     seed: Seed = 0  # of everything that is drawn
+    # trainings at a time; None: both where there are two cores or GPUs; 1 needs less memory
+    jobs: Annotated[int, Between(1, 2)] | None = None
 
     def __call__(self) -> None:
         recipe = replace(recipes["demo"], seed=self.seed)
@@ -85,7 +88,8 @@ class Demo:
         out = self.out or Path("hrda_demo_quick" if self.quick else "hrda_demo")
         data = samples_dir()
         folders = data / "source/train", data / "target/train", data / "target/val"
-        table = compare(recipe, *folders, out, device=self.device)
+        jobs = self.jobs or fitting_jobs(self.device)
+        table = compare(recipe, *folders, out, jobs, device=self.device)
         gain = table.fused["adapted"] - table.fused["source-only"]
         warning = ": a quick run is too short to learn" if self.quick else ""
         print(
@@ -127,6 +131,8 @@ class Train:
     seeds: tuple[Seed, ...] = ()
     # with --seeds: also without adaptation, into OUT/source_only, for paired differences
     baseline: bool = False
+    # with --seeds: trainings at a time, each in a process of its own; None: one after the other
+    jobs: Annotated[int, Between(1, 256)] | None = None
     recipe: Annotated[Recipe, tyro.conf.arg(name="")] = field(default_factory=Recipe)
 
     def __call__(self) -> int:
@@ -135,6 +141,8 @@ class Train:
         folders = self.source, self.target, self.val, self.out
         if self.seeds:
             return _train_seeds(self, *folders, **options)
+        if self.jobs:
+            raise UserError("--jobs is for several trainings: name --seeds, or leave it out")
         train(self.recipe, *folders, resume=self.resume, **options)
         _say(f"result: {self.out / 'last.safetensors'}")
         _say(f"report: {self.out / 'report.html'}")
@@ -146,7 +154,8 @@ def _train_seeds(command: Train, *folders: Path | None, **options: Any) -> int: 
     if command.resume:
         raise UserError("--seeds goes on by itself: leave --resume out")
     seeds = command.seeds
-    table = run_seeds(command.recipe, *folders, seeds, baseline=command.baseline, **options)
+    options |= dict(baseline=command.baseline, jobs=command.jobs)
+    table = run_seeds(command.recipe, *folders, seeds, **options)
     _say(f"\nmIoU on {command.val}, in percent\n")
     _say(miou_rows(table).dropna(axis=1, how="all").round(2).to_string(na_rep="-"))
     _say(f"\nreport: {command.out / 'report.html'}")
@@ -819,7 +828,7 @@ def _run(args: list[str]) -> int:  # exit code
     except UserError as e:
         if this_process().is_first or not isinstance(e, SharedError):
             print(f"hrda: {e.args[0]}", file=sys.stderr)  # without a table of tensors
-        return 2
+        return 1 if isinstance(e, FailedTraining) else 2
     except KeyboardInterrupt as e:
         print(f"hrda: {e or 'stopped'}", file=sys.stderr)
         return 130

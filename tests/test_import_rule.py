@@ -86,11 +86,12 @@ def name(path):
 def number(notebook, module):
     """Where a module stands in the order.
 
-    8 for 08_crops, 26.02 for 26b_..., 26.99 for the notebook of the package."""
-    digits, letter = re.search(r"/(\d+)([a-z]?)_", notebook).groups()
+    8 for 08_crops, 26.02 for 26b_..., 26.0202 for 26bb_..., 26.99 for the package's own."""
+    digits, letters = re.search(r"/(\d+)([a-z]*)_", notebook).groups()
     if module.endswith("__init__"):
         return int(digits) + 0.99
-    return int(digits) + ((ord(letter) - 96) / 100 if letter else 0)
+    places = enumerate(letters, 1)
+    return int(digits) + sum((ord(letter) - 96) / 100**place for place, letter in places)
 
 
 NOTEBOOKS = {notebook: name(p) for p, notebook in notebooks.modules().items()}

@@ -7,17 +7,7 @@ __all__ = ['summarise', 'run_table']
 
 # %% ../../nbs/25e_ablate.ipynb #c003
 import datetime
-import json
-import os
-import queue
-import signal
-import subprocess
-import sys
-import textwrap
-import threading
 from collections.abc import Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,17 +16,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-import torch
 from matplotlib.axes import Axes
-from tqdm.auto import tqdm
 
 from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
 from ..data.samples import samples_dir
 from ..models.computing import machine
 from ..plots import Plot, save
-from .compare import VIEW_ORDER, finish, is_trained
-from .recipes import Recipe, recipe_dict, recipe_from_dict, recipes
+from .compare import VIEW_ORDER
+from .jobs import Data, Job, Watch, is_trained, train_all
+from .recipes import Recipe, recipes
 from .tables import Table, read_table, table_recipes
 from .trainer import open_data, pick_device
 
@@ -112,41 +101,6 @@ def plot_table(
         right.legend(fontsize=8)
     fig.suptitle(title, fontsize=10)
     return fig
-
-# %% ../../nbs/25e_ablate.ipynb #c015
-class Data(NamedTuple):
-    "What all runs of a table learn from."
-
-    source: str | Path  # labelled pictures
-    target: str | Path  # unlabelled pictures
-    val: str | Path  # labelled target pictures
-    classes: str | Path | None = None  # a classes.json; None: found beside the data
-
-
-class Job(NamedTuple):
-    "One training of a table."
-
-    row: str
-    seed: int
-    recipe: Recipe
-    out: Path
-
-    def __str__(self) -> str:
-        return f"{self.row}, seed {self.seed}"
-
-    @property
-    def is_done(self) -> bool:
-        return (self.out / "last.safetensors").exists()
-
-    @property
-    def steps_done(self) -> int:
-        "As far as the history is written."
-        log = self.out / "history.csv"
-        if self.is_done or not log.exists():
-            return self.recipe.steps if self.is_done else 0
-        with suppress(ValueError, IndexError):  # nothing there yet, or half a line
-            return int(log.read_text().splitlines()[1:][-1].split(",")[0])
-        return 0
 
 # %% ../../nbs/25e_ablate.ipynb #c016
 def table_jobs(
@@ -263,47 +217,6 @@ def _page(
     )
     return page.strip() + "\n"
 
-# %% ../../nbs/25e_ablate.ipynb #c022
-class Watch:
-    "Runs under way: their bar, and what failed."
-
-    def __init__(self, jobs: list[Job], out: Path, shown: bool):
-        self.jobs = jobs
-        self.out = out
-        self.failed: dict[str, str] = {}
-        self.last = (0, -1)  # runs and steps that the bar shows
-        steps = sum(job.recipe.steps for job in jobs)
-        before = self.steps_done
-        self.bar = tqdm(total=steps, initial=before, unit="step", disable=not shown)
-
-    @property
-    def steps_done(self) -> int:
-        return sum(job.steps_done for job in self.jobs)
-
-    def refresh(self) -> None:
-        "Show how far all runs are."
-        runs = sum(job.is_done for job in self.jobs)
-        if (now := (runs, self.steps_done)) != self.last:
-            self.last = now
-            self.bar.n = now[1]
-            self.bar.set_description(f"{runs} of {len(self.jobs)} runs")
-
-    def ended(
-        self,
-        job: Job,
-        error: str = "",  # what went wrong
-    ) -> None:
-        "A run has ended: say so, and write the files anew."
-        if error:
-            self.failed[str(job)] = error
-            tqdm.write(f"{job} failed: {error}", file=sys.stderr)
-        self.refresh()
-        self.write()
-
-    def write(self) -> None:
-        "Write down how things stand."
-        raise NotImplementedError
-
 # %% ../../nbs/25e_ablate.ipynb #c022b
 class TableWatch(Watch):
     "A table under way, with its files."
@@ -325,149 +238,6 @@ class TableWatch(Watch):
         write_atomically(self.out / "summary.csv", partial(summary.to_csv, **digits))
         write_atomically(self.out / "table.md", lambda p: p.write_text(page, encoding="utf-8"))
         save(plot_table(summary, self.table.title), self.out / "table.png")
-
-# %% ../../nbs/25e_ablate.ipynb #c023
-def _one_line(text: str) -> str:
-    "The last line of an error, not too long."
-    lines = text.strip().splitlines() or [""]
-    return textwrap.shorten(lines[-1], 300)
-
-
-def train_here(
-    jobs: list[Job],  # not finished yet
-    data: Data,
-    watch: Watch,
-    **options,  # further ones of `train`
-) -> None:
-    "One run after the other in this process, which knows the parts of the notebook it runs in."
-    options |= dict(classes=data.classes, progress=False)
-    for job in jobs:
-        error = ""
-        try:
-            finish(job.recipe, job.out, data[:3], callback=lambda row: watch.refresh(), **options)
-        except Exception as e:  # whatever stops this run, the others go on
-            error = _one_line(str(e) if isinstance(e, UserError) else f"{type(e).__name__}: {e}")
-        watch.ended(job, error)
-
-# %% ../../nbs/25e_ablate.ipynb #c025
-def _stop_with_parent() -> None:
-    "Wait until the standard input closes; then stop in good order."
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def train_alone() -> None:
-    "All that a process of a table does: one training, described in its first argument."
-    order = json.loads(sys.argv[1])
-    threading.Thread(target=_stop_with_parent, daemon=True).start()
-    recipe = recipe_from_dict(order.pop("recipe"))
-    out = Path(order.pop("out"))
-    try:
-        finish(recipe, out, order.pop("folders"), **order, progress=False)
-    except UserError as e:
-        sys.exit(str(e))
-    except KeyboardInterrupt:
-        sys.exit(130)
-
-
-_COMMAND = "from hrda_nb.training.ablate import train_alone; train_alone()"
-
-# %% ../../nbs/25e_ablate.ipynb #c026
-def _start(job: Job, data: Data, device: str, threads: int) -> subprocess.Popen:
-    "A process for a run."
-    folders = [os.fspath(folder) for folder in data[:3]]
-    classes = data.classes and os.fspath(data.classes)
-    order = dict(recipe=recipe_dict(job.recipe), out=os.fspath(job.out), folders=folders)
-    order |= dict(classes=classes, device=device)
-    job.out.mkdir(parents=True, exist_ok=True)
-    with open(job.out / "log.txt", "w", encoding="utf-8") as log:
-        return subprocess.Popen(
-            [sys.executable, "-c", _COMMAND, json.dumps(order)],
-            stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
-            env=os.environ | dict(OMP_NUM_THREADS=str(threads)),
-            start_new_session=True,  # a Ctrl-C is for the parent, who passes it on once
-        )
-
-
-def _outcome(job: Job, code: int) -> str:
-    "What stopped a process, empty if nothing did."
-    if code == 0:
-        return ""
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"ended by {name}" + (", perhaps out of memory" if name == "SIGKILL" else "")
-    words = (job.out / "log.txt").read_text(encoding="utf-8", errors="replace")
-    return _one_line(words) or f"ended with code {code}"
-
-# %% ../../nbs/25e_ablate.ipynb #c027
-class Workers:
-    "Processes, one a device at a time."
-
-    def __init__(self, data: Data, devices: Sequence[str]):
-        self.data = data
-        self.threads = max(1, torch.get_num_threads() // len(devices))
-        self.free: queue.SimpleQueue[str] = queue.SimpleQueue()
-        for device in devices:
-            self.free.put(device)
-        self.started: list[subprocess.Popen] = []
-        self.stopped = False
-
-    def run(self, job: Job) -> str:  # what went wrong
-        "Wait for a free device, and for the run on it."
-        device = self.free.get()
-        try:
-            if self.stopped:
-                return "not started"
-            process = _start(job, self.data, device, self.threads)
-            self.started.append(process)
-            return _outcome(job, process.wait())
-        finally:
-            self.free.put(device)
-
-    def stop(self) -> None:
-        "Ask all processes to stop at the end of a step."
-        self.stopped = True
-        for process in self.started:
-            process.terminate()  # nothing, where it has ended
-
-# %% ../../nbs/25e_ablate.ipynb #c028
-def train_apart(
-    jobs: list[Job],  # not finished yet
-    data: Data,
-    devices: Sequence[str],  # one process each
-    watch: Watch,
-) -> None:
-    "Each run in a process of its own, as many at a time as there are devices."
-    workers = Workers(data, devices)
-    with ThreadPoolExecutor(len(devices)) as pool:
-        waiting = {pool.submit(workers.run, job): job for job in jobs}
-        try:
-            while waiting:
-                done = wait(waiting, timeout=1, return_when=FIRST_COMPLETED).done
-                for future in done:
-                    watch.ended(waiting.pop(future), future.result())
-                watch.refresh()
-        finally:
-            if waiting:  # Ctrl-C
-                workers.stop()
-                pool.shutdown(cancel_futures=True)
-
-
-def device_slots(
-    device: str = "auto",  # "auto", "cpu", "cuda", "cuda:1", "mps"
-    jobs: int | None = None,  # processes at a time; None: one a GPU, a single one without
-) -> list[str]:
-    "A device for each process: all GPUs in turn, or the one that is named."
-    if jobs is not None and jobs < 1:
-        raise UserError(f"jobs is {jobs}: at least one runs at a time")
-    picked = pick_device(device)
-    places = [str(picked)]
-    if picked.type == "cuda" and picked.index is None:
-        places = [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-    return [places[i % len(places)] for i in range(len(places) if jobs is None else jobs)]
 
 # %% ../../nbs/25e_ablate.ipynb #c031
 # long: the signature is that of `train`, with the table before and the devices after it
@@ -498,12 +268,6 @@ def run_table(  # noqa: PLR0913
     name = base if isinstance(base, str) else "of your own" if base else table.base
     on_sample = Path(source).resolve().is_relative_to(samples_dir().resolve())
     watch = TableWatch(table, Request(name, steps, seeds, on_sample), jobs, out, progress)
-    left = [job for job in jobs if not job.is_done]
-    with watch.bar:
-        watch.refresh()
-        try:
-            train_apart(left, data, devices, watch) if devices else train_here(left, data, watch)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("stopped; the same command goes on from here") from None
+    train_all(jobs, data, watch, devices)
     watch.write()
     return results(jobs)

@@ -14,51 +14,66 @@ import pandas as pd
 
 from ..data.datasets import open_folder
 from ..data.files import writable_folder, write_atomically
-from ..data.labels import UserError
 from ..inference.predict import predict
 from ..models.weights import load_checkpoint
 from ..plots import encode, grid_image, panels
-from hrda_nb.training.recipes import (
-    Recipe,
-    picture_settings,
-    read_recipe,
-    recipe_from_dict,
-    source_only,
+from hrda_nb.training.jobs import (
+    Data,
+    FailedTraining,
+    Job,
+    Watch,
+    device_slots,
+    finish,
+    is_trained,
+    train_all,
 )
-from .trainer import train
-
-# %% ../../nbs/25c_compare.ipynb #c006a
-def is_trained(
-    recipe: Recipe,
-    out: Path,
-) -> bool:
-    "Whether `out` holds this training to its end; `UserError` if it holds another one."
-    written = out / "recipe.json"
-    if written.exists() and read_recipe(written) != recipe:
-        raise UserError(f"{out}: holds a training with other settings; choose another --out")
-    return (out / "last.safetensors").exists()
-
-
-def finish(
-    recipe: Recipe,
-    out: Path,
-    folders: tuple[str | Path, str | Path, str | Path],  # source, target, val
-    **options,  # of `train`
-) -> None:
-    "Train, go on with a training, or leave a finished one as it is."
-    if is_trained(recipe, out):
-        return
-    begun = (out / "recipe.json").exists()
-    train(recipe, *folders, out, resume=begun, **options)
+from .recipes import Recipe, picture_settings, recipe_from_dict, source_only
+from .trainer import check_start, open_data
 
 # %% ../../nbs/25c_compare.ipynb #c006
 VIEW_ORDER = ("context", "detail", "fused")  # from what goes in to what comes out
+_ROWS = ("source-only", "adapted")
+
+
+def _pair(recipe: Recipe, out: Path) -> list[Job]:
+    "The two trainings. Raises `UserError` if a folder holds another one."
+    kinds = zip(_ROWS, (source_only(recipe), recipe))
+    pair = [Job(row, recipe.seed, r, out / row.replace("-", "_")) for row, r in kinds]
+    for job in pair:
+        is_trained(job.recipe, job.out)
+    return pair
 
 
 def _last_scores(out: Path) -> pd.Series:  # view -> mIoU in percent
     "What the last evaluation of a training gave."
     metrics = pd.read_csv(out / "metrics.csv").query("step == step.max()")
     return metrics.set_index("class").loc["mIoU", list(VIEW_ORDER)]
+
+# %% ../../nbs/25c_compare.ipynb #c006s
+class _PairWatch(Watch):
+    "Two trainings of which neither is worth anything without the other."
+
+    def ended(self, job: Job, error: str = "") -> None:
+        "Raise `FailedTraining` where one has failed."
+        if error:
+            more = f"{job.out / 'log.txt'} says more, the same command goes on"
+            raise FailedTraining(f"{job.row} failed: {error}; {more}")
+        super().ended(job)
+
+
+def _side_by_side(
+    pair: list[Job],
+    data: Data,
+    device: str = "auto",
+    progress: bool = True,  # a bar with the time left
+    **options,  # further ones of `train`
+) -> None:
+    "Both trainings at the same time."
+    recipe = pair[-1].recipe
+    classes = open_data(recipe, *data).classes
+    check_start(recipe, classes.num_classes)  # mistakes are said before anything starts
+    devices = device_slots(device, len(pair))
+    train_all(pair, data, _PairWatch(pair, pair[0].out.parent, progress), devices, **options)
 
 # %% ../../nbs/25c_compare.ipynb #c006b
 def compare(
@@ -67,15 +82,18 @@ def compare(
     target: str | Path,  # unlabelled pictures
     val: str | Path,  # labelled target pictures
     out: str | Path,  # `out/source_only` and `out/adapted` hold the two trainings
+    jobs: int = 1,  # 2: at the same time, without a `callback`; 1: in this process
     **options,  # classes, device, callback, progress of `train`
 ) -> pd.DataFrame:  # (source-only, adapted) x (context, detail, fused): mIoU on `val` in percent
     "Train both rows and score their last checkpoints; writes `table.csv` and `pictures.jpg`."
     out = writable_folder(out)
-    rows = {}
-    for name, r in (("source_only", source_only(recipe)), ("adapted", recipe)):
-        finish(r, out / name, (source, target, val), **options)
-        rows[name.replace("_", "-")] = _last_scores(out / name)
-    table = pd.DataFrame(rows).T.astype(float)
+    pair = _pair(recipe, out)
+    if jobs > 1 and not options.get("callback"):
+        rest = {name: value for name, value in options.items() if name != "classes"}
+        _side_by_side(pair, Data(source, target, val, options.get("classes")), **rest)
+    for job in pair:
+        finish(job.recipe, job.out, (source, target, val), **options)
+    table = pd.DataFrame({job.row: _last_scores(job.out) for job in pair}).T.astype(float)
     write_atomically(out / "table.csv", partial(table.to_csv, float_format="%.2f"))
     compare_pictures(out, val, classes=options.get("classes"))
     return table
@@ -99,7 +117,7 @@ def compare_pictures(
     rows = []
     for i in range(0, len(dataset), max(1, len(dataset) // n))[:n]:
         image = dataset[i]["image"]
-        before = predict(baseline, image, **settings)
+        before = predict(baseline, image, **settings, views=("fused",))
         after = predict(adapted, image, **settings)
         shown = panels(image, after, dataset.classes, dataset[i]["label"], width=_WIDTH)
         fused = panels(image, before, dataset.classes, width=_WIDTH)["fused"]

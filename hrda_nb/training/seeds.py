@@ -6,6 +6,7 @@
 __all__ = []
 
 # %% ../../nbs/25j_seeds.ipynb #s003
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,8 +19,9 @@ from ..data.files import writable_folder, write_atomically
 from ..data.labels import UserError
 from ..data.processes import this_process
 from ..plots import Plot
-from .ablate import Data, Job, Watch, summarise, train_here
-from .compare import VIEW_ORDER, is_trained
+from .ablate import summarise
+from .compare import VIEW_ORDER
+from .jobs import Data, Job, Watch, device_slots, is_trained, train_all
 from .recipes import Recipe, source_only
 from .report import Figure, as_svg, read_run, render, scores_at, write_report
 from .trackers import check_trackers
@@ -241,6 +243,20 @@ class SeedWatch(Watch):
         if this_process().is_first and finished_seeds(self.out):
             write_seeds(self.out)
 
+# %% ../../nbs/25j_seeds.ipynb #s020b
+def _slots(
+    options: dict[str, Any],  # of `train`
+    jobs: int | None,
+) -> list[str] | None:  # a device for each process; None: in this process
+    "Where seeds are trained. Raises `UserError` for what cannot go into another process."
+    if jobs is None:
+        return None
+    if "WORLD_SIZE" in os.environ:
+        raise UserError("--jobs starts processes of its own: start it without torchrun")
+    if not all(isinstance(name, str) for name in options.get("trackers", ())):
+        raise UserError("trackers of another process are given by name, not as objects")
+    return device_slots(options.get("device", "auto"), jobs)
+
 # %% ../../nbs/25j_seeds.ipynb #s021
 def run_seeds(  # noqa: PLR0913 (the folders of `train`, and what is done with them)
     recipe: Recipe,
@@ -251,6 +267,7 @@ def run_seeds(  # noqa: PLR0913 (the folders of `train`, and what is done with t
     seeds: Sequence[int],
     *,
     baseline: bool = False,  # also without adaptation, for paired differences
+    jobs: int | None = None,  # at a time, each in a process of its own; None: one by one, in this
     classes: str | Path | None = None,  # a classes.json; None: found beside the data
     progress: bool = True,  # a bar with the time left
     **options,  # init, device, maps, target_labels, trackers of `train`
@@ -260,21 +277,16 @@ def run_seeds(  # noqa: PLR0913 (the folders of `train`, and what is done with t
     if val is None:
         raise UserError("seeds are compared on labelled target pictures: give --val DIR")
     check_trackers(options.get("trackers", ()))
+    devices = _slots(options, jobs)
     join_processes(pick_device(options.get("device", "auto")), recipe.self_training.autocast)
     further = {name: options.get(name) for name in ("maps", "target_labels")}
     open_data(recipe, source, target, val, classes, **further)
     out = writable_folder(out)
     if (out / "recipe.json").exists():
         raise UserError(f"{out}: holds a single training; choose another --out for several seeds")
-    jobs = seed_jobs(recipe, seeds, out, baseline)
-    watch = SeedWatch(jobs, out, progress and this_process().is_first)
-    left = [job for job in jobs if not job.is_done]
-    with watch.bar:
-        watch.refresh()
-        try:
-            train_here(left, Data(source, target, val, classes), watch, **options)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt("stopped; the same command goes on from here") from None
+    runs = seed_jobs(recipe, seeds, out, baseline)
+    watch = SeedWatch(runs, out, progress and this_process().is_first)
+    train_all(runs, Data(source, target, val, classes), watch, devices, **options)
     if not finished_seeds(out):
         raise UserError(f"{out}: no training was finished")
     return write_seeds(out)
