@@ -8,7 +8,6 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import notebooks
 import numpy as np
 import psutil
 import pytest
+from forked import free_port
 from notebooks import ROOT
 from PIL import Image
 
@@ -88,13 +88,6 @@ def write_notebook(path, *sources):
     kernel = dict(name="python3", display_name="python3", language="python")
     nb = dict(cells=cells, metadata=dict(kernelspec=kernel), nbformat=4, nbformat_minor=5)
     path.write_text(json.dumps(nb), encoding="utf-8")
-
-
-def free_port():
-    "A port that nobody listens on"
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,7 +17,7 @@ import torch
 from notebooks import ROOT
 from safetensors.torch import load_file
 from test_processes import BASE, CLOSE, assert_close, batch, own, own_decisions
-from torch import distributed, multiprocessing
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from hrda_nb.data.labels import UserError
@@ -139,7 +140,7 @@ def taught(tmp_path_factory):
     set_views(before)
     for family, found in alone.items():
         (folder / family).write_bytes(pickle.dumps(found["decided"]))
-    multiprocessing.spawn(work, (str(folder),), 2)
+    forked.ranks(work, (str(folder),), 2)
     return alone, folder
 
 
