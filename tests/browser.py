@@ -15,6 +15,7 @@ import urllib.request
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import forked
 import notebooks
 import numpy as np
 import psutil
@@ -130,7 +131,10 @@ def serve(root, state):
         "--LabApp.expose_app_in_browser=True",
         f"--ServerApp.root_dir={root}",
     ]
-    with serving(command, env, state / "lab.log", f"http://127.0.0.1:{port}/api"):
+    with (
+        forked.kernels() as more,
+        serving(command, env | more, state / "lab.log", f"http://127.0.0.1:{port}/api"),
+    ):
         yield f"http://127.0.0.1:{port}"
 
 

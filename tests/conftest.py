@@ -14,11 +14,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
 PROGRESS = tempfile.TemporaryDirectory()  # exercises that tests solve are not the user's
 os.environ["HRDA_PROGRESS"] = os.path.join(PROGRESS.name, "progress.json")
 
+import hashlib
+import shutil
 import subprocess
 from dataclasses import asdict
 
 import notebooks
 import pytest
+from filelock import FileLock
 from notebooks import FLAGS, Run
 from xdist.scheduler import LoadScopeScheduling
 
@@ -78,6 +81,49 @@ def _tree():
         text=True,
         check=False,
     ).stdout
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    "`once(name, make)`: the folder that `make(folder)` filled, once for all processes of this run"
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name, make):
+        folder, part = root / f"once_{name}", root / f"part_{name}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                make(part)
+                part.rename(folder)
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="module")
+def city(once, tmp_path_factory):
+    "A city of small pictures, which the tests of a file may change"
+    from hrda_nb.data.samples import write_samples
+
+    made = once("city", lambda folder: write_samples(folder, seed=5, count=4, size=(64, 128)))
+    return shutil.copytree(made, tmp_path_factory.mktemp("city") / "city")
+
+
+@pytest.fixture(scope="session")
+def graph(once):
+    "Stands for `write_view_graph`: to trace a network takes long, and is done once in a run"
+    from hrda_nb.models.graph import write_view_graph
+
+    def write(model, path):
+        weights = b"".join(x.numpy().tobytes() for x in model.state_dict().values())
+        name = f"graph_{hashlib.sha256(weights).hexdigest()[:12]}"
+        made = once(name, lambda folder: write_view_graph(model, folder / "graph.onnx.gz"))
+        shutil.copy(made / "graph.onnx.gz", path)
+        return path.stat().st_size
+
+    return write
 
 
 @pytest.fixture

@@ -4,13 +4,22 @@ A fresh Python needs five seconds of a core for `import torch, torchvision, timm
 needs none. Tests that need a process, but not a fresh Python, start it here."""
 
 import functools
+import json
 import multiprocessing
 import os
 import socket
 import sys
+import tempfile
+from contextlib import contextmanager, suppress
+from multiprocessing.connection import Listener, wait
 from pathlib import Path
+from threading import Thread
 
-IMPORTED = ["nbdev.test", "hrda_nb.cli", "hrda_nb.training.trainer", "hrda_nb.widgets"]
+IMPORTED = [
+    *("hrda_nb.cli", "hrda_nb.training.trainer", "hrda_nb.widgets"),
+    *("nbdev.test", "hypothesis", "matplotlib.pyplot", "ipykernel.kernelapp"),
+]
+INLINE = "module://matplotlib_inline.backend_inline"
 
 
 @functools.cache
@@ -97,6 +106,62 @@ def group(count):
     "The environment of each process of a group, as torchrun sets it"
     meeting = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), WORLD_SIZE=str(count))
     return [dict(RANK=str(r), LOCAL_RANK=str(r), **meeting) for r in range(count)]
+
+
+@contextmanager
+def kernels():
+    "Variables with which JupyterLab's kernels are forked processes; none where they cannot be"
+    if context().get_start_method() == "spawn":
+        yield {}
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        address = f"{folder}/kernels.socket"
+        command = [sys.executable, str(Path(__file__).with_name("kernel.py"))]
+        argv = [*command, address, "{connection_file}"]
+        spec = Path(folder, "kernels/python3/kernel.json")
+        spec.parent.mkdir(parents=True)
+        spec.write_text(json.dumps(dict(argv=argv, display_name="Python 3", language="python")))
+        with Listener(address, "AF_UNIX") as listener:
+            Thread(target=_answer, args=[listener], daemon=True).start()
+            yield {"JUPYTER_PATH": folder}
+
+
+def _answer(listener):
+    "A kernel for whoever asks"
+    with suppress(OSError):  # when the listener is closed
+        while True:
+            Thread(target=_keep, args=[listener.accept()], daemon=True).start()
+
+
+def _keep(line):
+    "A kernel as long as the one who asked for it lives"
+    with line, suppress(EOFError, OSError):
+        kernel = context().Process(target=_kernel, args=line.recv())
+        kernel.start()
+        line.send(kernel.pid)
+        wait([line, kernel.sentinel])
+        kernel.join(0)
+        if kernel.exitcode is None:
+            kernel.kill()
+        else:
+            line.send(kernel.exitcode)
+
+
+def _kernel(file, folder, env):
+    "A kernel as Jupyter starts it"
+    os.setsid()
+    os.environ.clear()
+    os.environ |= env
+    os.chdir(folder)
+    multiprocessing.set_start_method(None, force=True)
+    import matplotlib
+    import torch
+    from ipykernel.kernelapp import IPKernelApp
+
+    matplotlib.rcParams["backend"] = INLINE
+    torch.set_num_threads(1)
+    alive = f"--IPKernelApp.parent_handle={os.getppid()}"  # it ends with the process that forked it
+    IPKernelApp.launch_instance(argv=["-f", file, alive])
 
 
 def free_port():

@@ -8,7 +8,6 @@ import forked
 import pandas as pd
 import pytest
 
-from hrda_nb.data.samples import write_samples
 from hrda_nb.training.recipes import recipe_dict, recipe_from_dict, recipes
 from hrda_nb.training.tables import read_table, table_files, table_recipes
 
@@ -32,11 +31,6 @@ def table_file(folder, *rows):
     lines = [dict(name=name, set=changes) for name, changes in rows]
     path.write_text(json.dumps(dict(title="Own", base="demo", set=TINY, rows=lines)))
     return path
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 def ablate(folder, *args):

@@ -1,6 +1,7 @@
 """What goes wrong in the middle of a training: it is seen in the step in which it happens, said in
 one line, and the state on the disk is whole."""
 
+import shutil
 import time
 from dataclasses import replace
 
@@ -11,7 +12,6 @@ import torch
 from safetensors.torch import load_file
 
 from hrda_nb.data.labels import UserError
-from hrda_nb.data.samples import write_samples
 from hrda_nb.training.recipes import recipes
 from hrda_nb.training.trainer import train
 from hrda_nb.uda.losses import additional_losses
@@ -35,8 +35,9 @@ TINY = replace(
 
 
 @pytest.fixture
-def city(tmp_path):
-    return write_samples(tmp_path / "city", seed=5, count=4, size=(64, 128))
+def city(city, tmp_path):
+    "For one test, which may spoil it"
+    return shutil.copytree(city, tmp_path / "city")
 
 
 def run(city, out, recipe=TINY, **options):

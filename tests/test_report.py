@@ -16,7 +16,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from hrda_nb.cli import main
 from hrda_nb.data.labels import UserError
-from hrda_nb.data.samples import write_samples
 from hrda_nb.training import report
 from hrda_nb.training.recipes import recipes
 from hrda_nb.training.trainer import train
@@ -41,11 +40,6 @@ TINY = replace(
     save_every=2,
     rare_class_min_pixels=10,
 )
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 @pytest.fixture(scope="module")
