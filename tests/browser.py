@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import forked
@@ -147,8 +147,8 @@ def _write_settings(folder):
 
 @contextmanager
 def serve_pages(state, *more):
-    """The classroom pages, started as a user does, perhaps with more options; yields address, log
-    file and process number"""
+    """The classroom pages, started as a user does, perhaps with more options, which have forked
+    kernels; yields address, log file and process number"""
     port = free_port()
     main = "import sys; from hrda_nb.cli import main; sys.exit(main())"
     options = ["--classroom", "--no-browser", "--port", str(port)]
@@ -159,8 +159,12 @@ def serve_pages(state, *more):
         "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
         "OMP_NUM_THREADS": "1",
     }
-    with serving(command, env, state / "pages.log", f"http://127.0.0.1:{port}/") as server:
-        yield f"http://127.0.0.1:{port}", state / "pages.log", server.pid
+    log, url = state / "pages.log", f"http://127.0.0.1:{port}/"
+    with (
+        forked.kernels() if more else nullcontext({}) as kernels,
+        serving(command, env | kernels, log, url) as server,
+    ):
+        yield url[:-1], log, server.pid
 
 
 def memory_of_children(pid):
@@ -198,6 +202,11 @@ SESSION = "window.jupyterapp?.shell.currentWidget?.sessionContext"
 IDLE = f"() => {SESSION}?.session?.kernel?.status === 'idle'"
 # of the notebook before: its kernel holds memory
 SHUTDOWN = f"() => {SESSION}?.shutdown()"
+# in a JupyterLab that is open: to load it again takes seconds
+OPEN = """async path => {
+  for (const widget of [...jupyterapp.shell.widgets('main')]) widget.dispose();
+  await jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'});
+}"""
 RUN_ALL = """() => {
   window.hrda_done = false;
   const run = jupyterapp.commands.execute('notebook:run-all-cells');
@@ -228,7 +237,10 @@ def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
     "Open a notebook, run all cells, wait; the Run that came of it. The page stays open."
     start = time.time()
     page.evaluate(SHUTDOWN)
-    page.goto(f"{url}/lab/tree/{path}?reset")
+    if page.url.startswith(f"{url}/lab"):
+        page.evaluate(OPEN, path)
+    else:
+        page.goto(f"{url}/lab/tree/{path}?reset")
     page.wait_for_function(IDLE, timeout=90_000)
     page.evaluate(RUN_ALL)
     page.wait_for_function("() => window.hrda_done", timeout=seconds * 1000, polling=300)

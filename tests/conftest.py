@@ -25,9 +25,30 @@ from filelock import FileLock
 from notebooks import FLAGS, Run
 from xdist.scheduler import LoadScopeScheduling
 
-# what takes longest begins first, notebooks fill up the gaps at the end
-FIRST = "test_browser.py", "test_resume.py", "test_processes.py", "test_docs.py"
-LAST = ("test_notebooks.py",)
+# what takes longest begins first, notebooks fill up the gaps at the end, the shortest last
+FIRST = (
+    *("test_browser.py", "test_page_browser.py", "test_docs.py", "test_ablate.py"),
+    *("test_sharding.py", "test_processes.py", "test_resume.py", "test_predict_processes.py"),
+)
+LONG = (
+    *(
+        "25b_trainer",
+        "11_weights",
+        "14_pseudo_labels",
+        "19_self_training",
+        "11a_graph",
+        "25e_ablate",
+    ),
+    *(
+        "10_hrda",
+        "25i_plan",
+        "25d_tables",
+        "27_cli",
+        "10b_sharding",
+        "25f_bench",
+        "26e_predictions",
+    ),
+)
 
 
 def pytest_addoption(parser):
@@ -52,12 +73,16 @@ def pytest_collection_modifyitems(config, items):
         for flag in FLAGS:
             if item.get_closest_marker(flag) and flag not in flags:
                 item.add_marker(pytest.mark.skip(reason=f"runs with --flags {flag}"))
-    items.sort(key=lambda item: _turn(item.path.name))
+    items.sort(key=lambda item: _turn(item.path.name, item.name))
 
 
-def _turn(name):
-    "Which files begin first"
-    return FIRST.index(name) if name in FIRST else len(FIRST) + (name in LAST)
+def _turn(file, test):
+    "Which files begin first, and which notebooks"
+    if file in FIRST:
+        return FIRST.index(file)
+    if file != "test_notebooks.py":
+        return len(FIRST)
+    return len(FIRST) + (1 if any(name in test for name in LONG) else 2)
 
 
 class Files(LoadScopeScheduling):

@@ -6,6 +6,7 @@ import time
 
 import forked
 import pandas as pd
+import psutil
 import pytest
 
 from hrda_nb.training.recipes import recipe_dict, recipe_from_dict, recipes
@@ -72,9 +73,10 @@ def test_a_killed_table_goes_on_after_the_first_row(city, tmp_path):
     process = ablate(tmp_path, *args)
     while not first.exists() and process.poll() is None:
         time.sleep(0.05)
+    started = psutil.Process(process.process.pid).children()
     process.kill()
     written = first.stat().st_mtime_ns
-    time.sleep(5)  # what it had started ends with it
+    assert psutil.wait_procs(started, timeout=30)[1] == []  # what it had started ends with it
 
     assert "page: " in finish(ablate(tmp_path, *args))
     assert first.stat().st_mtime_ns == written
