@@ -42,7 +42,8 @@ def ranks(work, args, count):
 
 def _child(work, args, folder, env, log):
     "A forked process: its place, its environment, its output in two files"
-    os.setsid()
+    if os.name == "posix":
+        os.setsid()
     os.chdir(folder)
     os.environ |= env
     for stream, ending in ((1, "out"), (2, "err")):
