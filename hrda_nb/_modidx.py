@@ -596,6 +596,7 @@ d = { 'settings': {'branch': 'main', 'doc_baseurl': '/', 'doc_host': '', 'git_ur
                                       'hrda_nb.data.samples._plan': ('samples.html#_plan', 'hrda_nb/data/samples.py'),
                                       'hrda_nb.data.samples._readme': ('samples.html#_readme', 'hrda_nb/data/samples.py'),
                                       'hrda_nb.data.samples._write_pair': ('samples.html#_write_pair', 'hrda_nb/data/samples.py'),
+                                      'hrda_nb.data.samples.few_pictures': ('samples.html#few_pictures', 'hrda_nb/data/samples.py'),
                                       'hrda_nb.data.samples.samples_dir': ('samples.html#samples_dir', 'hrda_nb/data/samples.py'),
                                       'hrda_nb.data.samples.write_samples': ('samples.html#write_samples', 'hrda_nb/data/samples.py')},
             'hrda_nb.data.settings': { 'hrda_nb.data.settings.Between': ('settings.html#between', 'hrda_nb/data/settings.py'),

@@ -8,18 +8,19 @@ import io
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
+import forked
 import notebooks
 import numpy as np
 import psutil
 import pytest
+from forked import free_port
 from notebooks import ROOT
 from PIL import Image
 
@@ -90,13 +91,6 @@ def write_notebook(path, *sources):
     path.write_text(json.dumps(nb), encoding="utf-8")
 
 
-def free_port():
-    "A port that nobody listens on"
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 @contextmanager
 def serving(command, env, log, url):
     "A server while it runs, once its address answers; yields its process"
@@ -137,7 +131,10 @@ def serve(root, state):
         "--LabApp.expose_app_in_browser=True",
         f"--ServerApp.root_dir={root}",
     ]
-    with serving(command, env, state / "lab.log", f"http://127.0.0.1:{port}/api"):
+    with (
+        forked.kernels() as more,
+        serving(command, env | more, state / "lab.log", f"http://127.0.0.1:{port}/api"),
+    ):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -150,8 +147,8 @@ def _write_settings(folder):
 
 @contextmanager
 def serve_pages(state, *more):
-    """The classroom pages, started as a user does, perhaps with more options; yields address, log
-    file and process number"""
+    """The classroom pages, started as a user does, perhaps with more options, which have forked
+    kernels; yields address, log file and process number"""
     port = free_port()
     main = "import sys; from hrda_nb.cli import main; sys.exit(main())"
     options = ["--classroom", "--no-browser", "--port", str(port)]
@@ -162,8 +159,12 @@ def serve_pages(state, *more):
         "JUPYTER_RUNTIME_DIR": str(state / "runtime"),
         "OMP_NUM_THREADS": "1",
     }
-    with serving(command, env, state / "pages.log", f"http://127.0.0.1:{port}/") as server:
-        yield f"http://127.0.0.1:{port}", state / "pages.log", server.pid
+    log, url = state / "pages.log", f"http://127.0.0.1:{port}/"
+    with (
+        forked.kernels() if more else nullcontext({}) as kernels,
+        serving(command, env | kernels, log, url) as server,
+    ):
+        yield url[:-1], log, server.pid
 
 
 def memory_of_children(pid):
@@ -201,6 +202,11 @@ SESSION = "window.jupyterapp?.shell.currentWidget?.sessionContext"
 IDLE = f"() => {SESSION}?.session?.kernel?.status === 'idle'"
 # of the notebook before: its kernel holds memory
 SHUTDOWN = f"() => {SESSION}?.shutdown()"
+# in a JupyterLab that is open: to load it again takes seconds
+OPEN = """async path => {
+  for (const widget of [...jupyterapp.shell.widgets('main')]) widget.dispose();
+  await jupyterapp.commands.execute('docmanager:open', {path, factory: 'Notebook'});
+}"""
 RUN_ALL = """() => {
   window.hrda_done = false;
   const run = jupyterapp.commands.execute('notebook:run-all-cells');
@@ -231,7 +237,10 @@ def run_notebook(page, url, path, seconds=notebooks.TIMEOUT):
     "Open a notebook, run all cells, wait; the Run that came of it. The page stays open."
     start = time.time()
     page.evaluate(SHUTDOWN)
-    page.goto(f"{url}/lab/tree/{path}?reset")
+    if page.url.startswith(f"{url}/lab"):
+        page.evaluate(OPEN, path)
+    else:
+        page.goto(f"{url}/lab/tree/{path}?reset")
     page.wait_for_function(IDLE, timeout=90_000)
     page.evaluate(RUN_ALL)
     page.wait_for_function("() => window.hrda_done", timeout=seconds * 1000, polling=300)

@@ -14,17 +14,41 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported
 PROGRESS = tempfile.TemporaryDirectory()  # exercises that tests solve are not the user's
 os.environ["HRDA_PROGRESS"] = os.path.join(PROGRESS.name, "progress.json")
 
+import hashlib
+import shutil
 import subprocess
 from dataclasses import asdict
 
 import notebooks
 import pytest
+from filelock import FileLock
 from notebooks import FLAGS, Run
 from xdist.scheduler import LoadScopeScheduling
 
-# what takes longest begins first, notebooks fill up the gaps at the end
-FIRST = "test_browser.py", "test_resume.py", "test_processes.py", "test_docs.py"
-LAST = ("test_notebooks.py",)
+# what takes longest begins first, notebooks fill up the gaps at the end, the shortest last
+FIRST = (
+    *("test_browser.py", "test_page_browser.py", "test_docs.py", "test_ablate.py"),
+    *("test_sharding.py", "test_processes.py", "test_resume.py", "test_predict_processes.py"),
+)
+LONG = (
+    *(
+        "25b_trainer",
+        "11_weights",
+        "14_pseudo_labels",
+        "19_self_training",
+        "11a_graph",
+        "25e_ablate",
+    ),
+    *(
+        "10_hrda",
+        "25i_plan",
+        "25d_tables",
+        "27_cli",
+        "10b_sharding",
+        "25f_bench",
+        "26e_predictions",
+    ),
+)
 
 
 def pytest_addoption(parser):
@@ -49,12 +73,16 @@ def pytest_collection_modifyitems(config, items):
         for flag in FLAGS:
             if item.get_closest_marker(flag) and flag not in flags:
                 item.add_marker(pytest.mark.skip(reason=f"runs with --flags {flag}"))
-    items.sort(key=lambda item: _turn(item.path.name))
+    items.sort(key=lambda item: _turn(item.path.name, item.name))
 
 
-def _turn(name):
-    "Which files begin first"
-    return FIRST.index(name) if name in FIRST else len(FIRST) + (name in LAST)
+def _turn(file, test):
+    "Which files begin first, and which notebooks"
+    if file in FIRST:
+        return FIRST.index(file)
+    if file != "test_notebooks.py":
+        return len(FIRST)
+    return len(FIRST) + (1 if any(name in test for name in LONG) else 2)
 
 
 class Files(LoadScopeScheduling):
@@ -78,6 +106,49 @@ def _tree():
         text=True,
         check=False,
     ).stdout
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    "`once(name, make)`: the folder that `make(folder)` filled, once for all processes of this run"
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def once(name, make):
+        folder, part = root / f"once_{name}", root / f"part_{name}"
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                shutil.rmtree(part, ignore_errors=True)
+                part.mkdir()
+                make(part)
+                part.rename(folder)
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="module")
+def city(once, tmp_path_factory):
+    "A city of small pictures, which the tests of a file may change"
+    from hrda_nb.data.samples import write_samples
+
+    made = once("city", lambda folder: write_samples(folder, seed=5, count=4, size=(64, 128)))
+    return shutil.copytree(made, tmp_path_factory.mktemp("city") / "city")
+
+
+@pytest.fixture(scope="session")
+def graph(once):
+    "Stands for `write_view_graph`: to trace a network takes long, and is done once in a run"
+    from hrda_nb.models.graph import write_view_graph
+
+    def write(model, path):
+        weights = b"".join(x.numpy().tobytes() for x in model.state_dict().values())
+        name = f"graph_{hashlib.sha256(weights).hexdigest()[:12]}"
+        made = once(name, lambda folder: write_view_graph(model, folder / "graph.onnx.gz"))
+        shutil.copy(made / "graph.onnx.gz", path)
+        return path.stat().st_size
+
+    return write
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 python tests/notebooks.py nbs/00_labels.ipynb [flags]"""
 
 import ast
-import functools
 import json
 import multiprocessing
 import os
@@ -13,6 +12,8 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+
+import forked
 
 ROOT = Path(__file__).resolve().parents[1]
 TIMEOUT = 600  # seconds; most need 15, and at most 60 on two cores (a lesson: 180)
@@ -102,7 +103,7 @@ def run(path, flags=()):
     start = time.time()
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        process = _context().Process(target=_child, args=(path, tuple(flags), log))
+        process = forked.context().Process(target=_child, args=(path, tuple(flags), log))
         process.start()
         process.join(TIMEOUT)
         is_late = process.is_alive()
@@ -117,16 +118,6 @@ def run(path, flags=()):
     cells, skipped = map(int, counts.groups()) if counts else (0, 0)
     ok = process.exitcode == 0 and bool(counts)
     return Run(ok, time.time() - start, cells, skipped, said[-6000:])
-
-
-@functools.cache
-def _context():
-    "Where processes can be forked: from one that has imported what takes long to import"
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    found = multiprocessing.get_context("forkserver")
-    found.set_forkserver_preload(["nbdev.test", "hrda_nb.cli", "hrda_nb.training.trainer"])
-    return found
 
 
 def _child(path, flags, log):

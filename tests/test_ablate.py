@@ -1,18 +1,18 @@
 "Tables of ablations: every row is a recipe, a killed table goes on, two seeds end to end."
 
+import itertools
 import json
-import subprocess
-import sys
 import time
 
+import forked
 import pandas as pd
+import psutil
 import pytest
 
-from hrda_nb.data.samples import write_samples
 from hrda_nb.training.recipes import recipe_dict, recipe_from_dict, recipes
 from hrda_nb.training.tables import read_table, table_files, table_recipes
 
-COMMAND = "import sys; from hrda_nb.cli import main; sys.exit(main())"
+NUMBERS = itertools.count()
 TINY = {
     "encoder": "mit_tiny",
     "pretrained": False,
@@ -34,27 +34,15 @@ def table_file(folder, *rows):
     return path
 
 
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
-
-
-def ablate(*args):
+def ablate(folder, *args):
     "The command in a process of its own"
-    return subprocess.Popen(
-        [sys.executable, "-c", COMMAND, "ablate", *map(str, args), "--device", "cpu"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
+    return forked.hrda(folder / f"log{next(NUMBERS)}", "ablate", *args, "--device", "cpu")
 
 
 def finish(process):
     "Its output"
-    out, error = process.communicate()
-    assert process.returncode == 0, error
-    return out
+    assert process.wait() == 0, process.err
+    return process.out
 
 
 @pytest.mark.parametrize("name", table_files())
@@ -82,15 +70,15 @@ def test_a_killed_table_goes_on_after_the_first_row(city, tmp_path):
     table = table_file(tmp_path, ("first", {}), ("second", {"attention": 0.5}))
     args = [table, "--data", city, "--out", tmp_path / "out", "--steps", 2]
     first = tmp_path / "out/first/seed_0/last.safetensors"
-    process = ablate(*args)
+    process = ablate(tmp_path, *args)
     while not first.exists() and process.poll() is None:
         time.sleep(0.05)
+    started = psutil.Process(process.process.pid).children()
     process.kill()
-    process.communicate()
     written = first.stat().st_mtime_ns
-    time.sleep(5)  # what it had started ends with it
+    assert psutil.wait_procs(started, timeout=30)[1] == []  # what it had started ends with it
 
-    assert "page: " in finish(ablate(*args))
+    assert "page: " in finish(ablate(tmp_path, *args))
     assert first.stat().st_mtime_ns == written
     runs = pd.read_csv(tmp_path / "out/runs.csv")
     assert runs.row.tolist() == ["first", "second"]
@@ -100,7 +88,8 @@ def test_a_killed_table_goes_on_after_the_first_row(city, tmp_path):
 def test_two_seeds_on_the_bundled_sample(tmp_path):
     rows = [("both views", {}), ("context only", {"attention": 0.0})]
     table = table_file(tmp_path, *rows)
-    out = finish(ablate(table, "--seeds", 0, 1, "--steps", 2, "--out", tmp_path / "out"))
+    seeds = ["--seeds", 0, 1, "--steps", 2]
+    out = finish(ablate(tmp_path, table, *seeds, "--out", tmp_path / "out"))
     assert "both views" in out and "context only" in out
     runs = pd.read_csv(tmp_path / "out/runs.csv")
     assert len(runs) == 4 and set(runs.seed) == {0, 1}
@@ -113,9 +102,10 @@ def test_two_seeds_on_the_bundled_sample(tmp_path):
 
 def test_a_failed_run_is_one_line_and_exit_code_1(city, tmp_path):
     table = table_file(tmp_path, ("fine", {}), ("odd", {"context_size": [60, 60]}))
-    process = ablate(table, "--data", city, "--out", tmp_path / "out", "--steps", 1, "--jobs", 2)
-    error = process.communicate()[1]
-    assert process.returncode == 1
+    flags = ["--data", city, "--out", tmp_path / "out", "--steps", 1, "--jobs", 2]
+    process = ablate(tmp_path, table, *flags)
+    assert process.wait() == 1
+    error = process.err
     assert "odd, seed 0 failed: training crop (60, 60) must divide by" in error
     assert "Traceback" not in error
     assert pd.read_csv(tmp_path / "out/runs.csv").row.tolist() == ["fine"]

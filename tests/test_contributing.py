@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
@@ -34,7 +35,9 @@ def run(command, folder, **settings):
 
 
 def run_python(code, folder):
-    return run([sys.executable, "-c", code], folder, PYTHONPATH=str(ROOT))
+    "The lines in a process of their own"
+    child = forked.Child(folder / "log", exec, code, {"__name__": "__main__"}, folder=folder)
+    assert child.wait(300) == 0, child.err
 
 
 @pytest.fixture

@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 
 from hrda_nb.cli import main
 from hrda_nb.data.labels import UserError
-from hrda_nb.data.samples import write_samples
 from hrda_nb.inference.predict import predict
 from hrda_nb.models import encoders as encoders_module
 from hrda_nb.models.encoders import Encoder, Fit, encoder, encoder_table, encoders
@@ -106,11 +105,6 @@ def registered():
     encoders["tiny_swin"] = tiny_swin
     yield
     del encoders["narrow_dinov2"], encoders["tiny_swin"]
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 def check_levels(network, sizes=((64, 96), (96, 32))):

@@ -3,10 +3,11 @@ of the whole data set."""
 
 from pathlib import Path
 
+import forked
 import pandas as pd
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 
 from hrda_nb.data.labels import ClassTable, UserError
 from hrda_nb.data.processes import leave_processes
@@ -73,7 +74,7 @@ def work(rank, world, folder):
 
 
 def test_every_process_returns_the_whole_table(tmp_path):
-    multiprocessing.spawn(work, (PROCESSES, tmp_path.as_posix()), PROCESSES)
+    forked.ranks(work, (PROCESSES, tmp_path.as_posix()), PROCESSES)
     for count in COUNTS:
         alone = evaluate(ReadsRed(), pictures(count), progress=False)
         for rank in range(PROCESSES):

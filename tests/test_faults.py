@@ -1,20 +1,17 @@
 """What goes wrong in the middle of a training: it is seen in the step in which it happens, said in
 one line, and the state on the disk is whole."""
 
-import os
-import socket
-import subprocess
-import sys
+import shutil
 import time
 from dataclasses import replace
 
+import forked
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from hrda_nb.data.labels import UserError
-from hrda_nb.data.samples import write_samples
 from hrda_nb.training.recipes import recipes
 from hrda_nb.training.trainer import train
 from hrda_nb.uda.losses import additional_losses
@@ -38,8 +35,9 @@ TINY = replace(
 
 
 @pytest.fixture
-def city(tmp_path):
-    return write_samples(tmp_path / "city", seed=5, count=4, size=(64, 128))
+def city(city, tmp_path):
+    "For one test, which may spoil it"
+    return shutil.copytree(city, tmp_path / "city")
 
 
 def run(city, out, recipe=TINY, **options):
@@ -140,51 +138,28 @@ def test_too_many_unreadable_pictures(city, tmp_path):
         run(city, tmp_path / "none")
 
 
-RANK = """
-import sys
-from test_faults import TINY, run
-from hrda_nb.data.labels import UserError
-from pathlib import Path
-from dataclasses import replace
-
-city, out = map(Path, sys.argv[1:])
-try:
-    run(city, out, replace(TINY, batch_size=1, steps=4000, save_every=1, rare_class_sampling=False))
-except UserError as e:
-    sys.exit(str(e))
-"""
-
-
-def rank(number, port, city, out):
-    meeting = dict(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), RANK=str(number))
-    alike = dict(WORLD_SIZE="2", LOCAL_RANK=str(number), OMP_NUM_THREADS="1")
-    here = os.pathsep.join([os.path.dirname(__file__), *sys.path])
-    return subprocess.Popen(
-        [sys.executable, "-c", RANK, str(city), str(out)],
-        env={**os.environ, **meeting, **alike, "PYTHONPATH": here},
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+def rank(city, out):
+    "What a process of a long training says in the end"
+    endless = replace(TINY, batch_size=1, steps=4000, save_every=1, rare_class_sampling=False)
+    try:
+        run(city, out, endless)
+    except UserError as e:
+        return str(e)
 
 
 def test_a_process_dies(city, tmp_path):
     "The other one ends within a minute and says so; the last state is whole"
     out = tmp_path / "run"
-    port = free_port()
-    processes = [rank(number, port, city, out) for number in range(2)]
+    processes = [
+        forked.Child(tmp_path / env["RANK"], rank, city, out, **env) for env in forked.group(2)
+    ]
     log = out / "history.csv"
     while not (log.exists() and len(log.read_text().splitlines()) > 4):
-        assert all(p.poll() is None for p in processes), processes[0].communicate()[1]
+        assert all(p.poll() is None for p in processes), processes[0].err
         time.sleep(0.1)
     processes[1].kill()
-    error = processes[0].communicate(timeout=60)[1]
-    assert processes[0].returncode == 1
+    assert processes[0].wait(60) == 1
+    error = processes[0].err
     assert "another process of this training has ended" in error, error
     states = sorted((out / "resume").glob("state_*.json"))
     assert states

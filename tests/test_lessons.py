@@ -2,10 +2,10 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import notebooks
 import pytest
 from notebooks import ROOT
@@ -14,7 +14,14 @@ sys.path.append(str(ROOT / "tools"))
 import lessons
 
 from hrda_nb.data.glossary import GLOSSARY
-from hrda_nb.data.lessons import LESSONS, Exercises, progress_file, read_lessons, read_progress
+from hrda_nb.data.lessons import (
+    LESSONS,
+    Exercises,
+    note_solved,
+    progress_file,
+    read_lessons,
+    read_progress,
+)
 
 WALKTHROUGHS = ROOT / "nbs/walkthroughs"
 CHECKS = re.compile(r'^ *check\(\s*"([^"]+)"', re.MULTILINE)
@@ -70,12 +77,16 @@ def test_progress_lies_where_the_system_wants_it(monkeypatch, tmp_path):
     assert read_progress() == {"a": ["b"]}
 
 
+def note_twenty(lesson):
+    for i in range(20):
+        note_solved(lesson, str(i))
+
+
 def test_two_notebooks_note_at_once(monkeypatch, tmp_path):
-    monkeypatch.setenv("HRDA_PROGRESS", str(tmp_path / "progress.json"))
-    module = "from hrda_nb.data.lessons import note_solved"
-    code = f"import sys; {module}; [note_solved(sys.argv[1], str(i)) for i in range(20)]"
-    running = [subprocess.Popen([sys.executable, "-c", code, name], cwd=ROOT) for name in "ab"]
-    assert [process.wait() for process in running] == [0, 0]
+    file = str(tmp_path / "progress.json")
+    monkeypatch.setenv("HRDA_PROGRESS", file)
+    running = [forked.Child(tmp_path / n, note_twenty, n, HRDA_PROGRESS=file) for n in "ab"]
+    assert [process.wait() for process in running] == [0, 0], running[0].err + running[1].err
     assert {n: len(solved) for n, solved in read_progress().items()} == {"a": 20, "b": 20}
 
 

@@ -33,10 +33,6 @@ def no_graph(model, path):
     return path.write_bytes(b"graph")
 
 
-def first_graph(model, path, write=page.write_view_graph):
-    return (write if path.name == "a.onnx.gz" else no_graph)(model, path)
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     "Stands for what npm builds; graphs are left out"
@@ -50,8 +46,12 @@ def site(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def sample(site, tmp_path_factory):
+def sample(site, graph, tmp_path_factory):
     "A page of the bundled networks, with two pictures and the first graph"
+
+    def first_graph(model, path):
+        return (graph if path.name == "a.onnx.gz" else no_graph)(model, path)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(page, "write_view_graph", first_graph)
         return write_page(tmp_path_factory.mktemp("sample") / "out", count=1).parent

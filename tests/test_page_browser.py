@@ -16,7 +16,8 @@ from PIL import Image
 
 import hrda_nb
 from hrda_nb.inference.predict import as_rgb
-from hrda_nb.widgets.page import _find_npm, page_site, write_page
+from hrda_nb.widgets import page
+from hrda_nb.widgets.page import _find_npm, page_site
 
 PAGE = ROOT / "page"
 sys.path.append(str(ROOT / "tools"))
@@ -52,10 +53,13 @@ def built():
 
 
 @pytest.fixture(scope="module")
-def folder(built, tmp_path_factory):
-    "The page of the bundled networks, with two target streets"
+def folder(built, graph, tmp_path_factory):
+    "The page of the bundled networks, with two target streets; the first network's graph for both"
     out = tmp_path_factory.mktemp("page") / "site"
-    write_page(out, count=2)
+    adapted = hrda_nb.sample_model()[0]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(page, "write_view_graph", lambda model, path: graph(adapted, path))
+        page.write_page(out, count=2)
     return out
 
 

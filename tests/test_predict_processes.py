@@ -1,14 +1,15 @@
 """`hrda predict` and `hrda evaluate` of many pictures: two processes share them out, and after a
 kill the same command goes on."""
 
-import contextlib
+import functools
+import itertools
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -23,6 +24,7 @@ from hrda_nb.models.weights import save_checkpoint
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups and SIGKILL")
 PICTURES = 12
 MANIFEST = "predictions.json"
+NUMBERS = itertools.count()
 IN_TWO = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
 
 
@@ -47,23 +49,46 @@ def home(tmp_path_factory):
     return home
 
 
-def start_two(home, *args):
-    "The command in two processes"
-    return subprocess.Popen(
-        [sys.executable, "-m", *IN_TWO, "hrda_nb.cli", *map(str, args), "--device", "cpu"],
+def launched(home, *args):
+    "Exit code and errors of the command in two processes that torchrun starts"
+    done = subprocess.run(
+        [sys.executable, "-m", *IN_TWO, "hrda_nb.cli", *args, "--device", "cpu"],
         cwd=home,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
-        start_new_session=True,
         env=os.environ | dict(OMP_NUM_THREADS="1"),
+        timeout=120,
+        check=False,
     )
+    return done.returncode, done.stderr
 
 
-def finished(process, code=0):
-    out, error = process.communicate(timeout=120)
-    assert process.returncode == code, error
-    return out, error
+class Two:
+    "The command in two processes, without a launcher"
+
+    def __init__(self, home, *args):
+        log = home / f"log{next(NUMBERS)}"
+        start = functools.partial(forked.hrda, folder=home)
+        words = *map(str, args), "--device", "cpu"
+        self.processes = [start(f"{log}.{env['RANK']}", *words, **env) for env in forked.group(2)]
+
+    def said(self):
+        "What both said, once they have ended well"
+        assert [p.wait() for p in self.processes] == [0, 0], [p.err for p in self.processes]
+        return "".join(p.out for p in self.processes)
+
+    def kill_when(self, is_far_enough):
+        "SIGKILL to both; False if one had ended before"
+
+        def is_running():
+            return all(p.poll() is None for p in self.processes)
+
+        while is_running() and not is_far_enough():
+            time.sleep(0.005)
+        was_running = is_running()
+        for process in self.processes:
+            process.kill()
+        return was_running
 
 
 def in_this_process(home, *args):
@@ -74,22 +99,6 @@ def in_this_process(home, *args):
         return main([*args, "--device", "cpu"])
     finally:
         os.chdir(before)
-
-
-def kill_when(process, is_far_enough):
-    "SIGKILL to the launcher and all it started; False if it had ended before"
-    while process.poll() is None and not is_far_enough():
-        time.sleep(0.005)
-    was_running = process.poll() is None
-    # the processes have sessions of their own
-    killed = subprocess.run(["ps", "-eo", "pid,ppid"], capture_output=True, text=True, check=True)
-    pairs = [line.split() for line in killed.stdout.splitlines()]
-    children = [int(pid) for pid, parent in pairs if parent == str(process.pid)]
-    for pid in (process.pid, *children):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.communicate()
-    return was_running
 
 
 def pixels(folder):
@@ -107,8 +116,8 @@ def test_two_processes_predict_what_one_does(home, alone):
     torn = [home / "a/images/torn.jpg", home / "b/images/torn2.jpg"]
     for path in torn:
         path.write_bytes(b"torn")
-    run = start_two(home, "predict", "net.safetensors", "a", "b", "--out", "two")
-    _, error = finished(run, code=1)  # the launcher's code for any failure
+    code, error = launched(home, "predict", "net.safetensors", "a", "b", "--out", "two")
+    assert code == 1, error  # the launcher's code for any failure
     for path in torn:
         path.unlink()
     assert error.count("hrda: ") == 1
@@ -129,13 +138,12 @@ def test_a_killed_prediction_goes_on(home, alone, capsys):
         return list(out.glob("*.png"))
 
     there = PICTURES * 3 // 4
-    assert kill_when(start_two(home, *command), lambda: len(done()) == there)
+    assert Two(home, *command).kill_when(lambda: len(done()) == there)
     (home / "pipe.png").unlink()
     before = {path: path.stat().st_mtime_ns for path in done()}
     assert len(before) == there
     command.remove("pipe.png")
-    said, _ = finished(start_two(home, *command))
-    assert said == f"{PICTURES} pictures in killed\n"  # once
+    assert Two(home, *command).said() == f"{PICTURES} pictures in killed\n"  # once
     assert all(path.stat().st_mtime_ns == written for path, written in before.items())
     assert pixels(out) == alone
     capsys.readouterr()
@@ -156,7 +164,7 @@ def test_a_killed_evaluation_goes_on(home, capsys):
     def lines():
         return sum(p.read_text().count("]\n") for p in parts.glob("*.jsonl"))
 
-    assert kill_when(start_two(home, *command, "killed.csv"), lambda: lines() >= 2)
+    assert Two(home, *command, "killed.csv").kill_when(lambda: lines() >= 2)
     known = lines()
     assert known >= 2 and not (home / "killed.csv").exists()
     capsys.readouterr()
@@ -167,7 +175,6 @@ def test_a_killed_evaluation_goes_on(home, capsys):
     assert f" {first}/{PICTURES // 2} " in said.err or f" {first - 1}/{PICTURES // 2} " in said.err
     pd.testing.assert_frame_equal(scores(home / "killed.csv"), scores(home / "alone.csv"))
     assert not parts.exists()
-    said, _ = finished(start_two(home, *command, "two.csv"))
-    assert said.count("mIoU in percent") == 1
+    assert Two(home, *command, "two.csv").said().count("mIoU in percent") == 1
     pd.testing.assert_frame_equal(scores(home / "two.csv"), scores(home / "alone.csv"))
     assert scores(home / "alone.csv").loc["mIoU"].notna().all()

@@ -6,10 +6,11 @@ import faulthandler
 import pickle
 from pathlib import Path
 
+import forked
 import numpy as np
 import pytest
 import torch
-from torch import distributed, multiprocessing, nn
+from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from hrda_nb import cli
@@ -181,7 +182,7 @@ def test_processes_are_one_batch(tmp_path, count, families):
     for family in families:
         alone[family] = run(family, pictures, slice(0, pictures))
         (tmp_path / f"{family}.alone").write_bytes(pickle.dumps(alone[family]["decided"]))
-    multiprocessing.spawn(work, (count, str(tmp_path)), count)
+    forked.ranks(work, (count, str(tmp_path)), count)
     for family, expected in alone.items():
         ranks = [torch.load(tmp_path / f"{family}.{rank}") for rank in range(count)]
         for i, losses in enumerate(expected["losses"]):

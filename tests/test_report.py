@@ -2,25 +2,24 @@
 
 import itertools
 import json
+import os
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import replace
 
 import browser
+import forked
 import pandas as pd
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from hrda_nb.cli import main
 from hrda_nb.data.labels import UserError
-from hrda_nb.data.samples import write_samples
 from hrda_nb.training import report
 from hrda_nb.training.recipes import recipes
 from hrda_nb.training.trainer import train
 
-COMMAND = "import sys; from hrda_nb.cli import main; sys.exit(main())"
 SIZES = "--no-pretrained --channels 8 --context-size 64 64 --detail-size 32 32"
 STEPS = "--source-steps 1 --warmup 1 --rare-class-min-pixels 10 --log-every 1 --device cpu"
 FLAGS = ["--encoder", "mit_tiny", *SIZES.split(), *STEPS.split()]
@@ -41,11 +40,6 @@ TINY = replace(
     save_every=2,
     rare_class_min_pixels=10,
 )
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +117,13 @@ def test_stopped_training_has_a_page_and_a_second_start(city, tmp_path):
     out = tmp_path / "out"
     folders = ["--source", city / "source/train", "--target", city / "target/train"]
     args = ["train", "demo", *FLAGS, *folders, "--steps", 5000, "--out", out]
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *map(str, args)], stderr=subprocess.DEVNULL
-    )
+    process = forked.hrda(tmp_path / "log", *args)
     while not (out / "history.csv").exists() and process.poll() is None:
         time.sleep(0.05)
     if sys.platform == "win32":
         process.kill()
     else:
-        process.send_signal(signal.SIGTERM)
+        os.kill(process.process.pid, signal.SIGTERM)
         assert process.wait(60) == 130
         assert "Stopped or under way: step" in (out / "report.html").read_text(encoding="utf-8")
         (out / "report.html").unlink()

@@ -11,8 +11,6 @@ import psutil
 import pytest
 from notebooks import ROOT
 
-from hrda_nb.data.samples import write_samples
-
 sys.path.append(str(ROOT / "tools"))
 from kill_and_resume import (
     Kill,
@@ -28,11 +26,6 @@ from kill_and_resume import (
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals and forked processes")
 
 WORKERS = ("--workers", "2")
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import forked
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,12 +17,11 @@ import torch
 from notebooks import ROOT
 from safetensors.torch import load_file
 from test_processes import BASE, CLOSE, assert_close, batch, own, own_decisions
-from torch import distributed, multiprocessing
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from hrda_nb.data.labels import UserError
 from hrda_nb.data.processes import leave_processes
-from hrda_nb.data.samples import write_samples
 from hrda_nb.data.settings import check_settings
 from hrda_nb.models.batch_norm import synchronise_batch_norm
 from hrda_nb.models.hrda import build_model
@@ -139,7 +139,7 @@ def taught(tmp_path_factory):
     set_views(before)
     for family, found in alone.items():
         (folder / family).write_bytes(pickle.dumps(found["decided"]))
-    multiprocessing.spawn(work, (str(folder),), 2)
+    forked.ranks(work, (str(folder),), 2)
     return alone, folder
 
 
@@ -161,11 +161,6 @@ def test_divided_is_averaged_is_one_batch(taught, family):
     for rank in divided:
         assert max(rank["share"]) < 0.55
         assert_close(rank["whole"], divided[0]["teacher"], "put together")
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 def losses(out):

@@ -16,7 +16,6 @@ from hrda_nb.data.files import list_pictures
 from hrda_nb.data.joined import JoinedDataset, open_sets
 from hrda_nb.data.labels import ClassTable, UserError
 from hrda_nb.data.rare_class_sampling import RareClassSampler, RareClassSampling, SourceStream
-from hrda_nb.data.samples import write_samples
 from hrda_nb.training.recipes import recipes
 from hrda_nb.training.trainer import labelled_batches, open_data, target_batches, train
 
@@ -37,11 +36,6 @@ RECIPE = replace(
     picture_every=100,
 )
 HERE = dict(device="cpu", progress=False)
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 def halves(root, to, classes):

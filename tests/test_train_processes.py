@@ -9,17 +9,10 @@ import pandas as pd
 import pytest
 from notebooks import ROOT
 
-from hrda_nb.data.samples import write_samples
-
 sys.path.append(str(ROOT / "tools"))
 from kill_and_resume import FLAGS, finish
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs forked processes")
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 def named(folder, pattern):

@@ -3,6 +3,7 @@
 The pages are the notebooks as nbdev processes them (definitions become API entries), with what only
 Quarto reads taken out. A warning is an error."""
 
+import functools
 import json
 import re
 import shutil
@@ -102,11 +103,19 @@ def tree(caption, names):
     return "\n".join([*head, *names, "```", ""])
 
 
+def read_settings_once():
+    "nbdev reads pyproject.toml anew for each cell, which takes a third of its time"
+    from nbdev import processors
+
+    processors.get_config = functools.cache(processors.get_config)
+
+
 def main():
     from nbdev.serve import proc_nbs
     from sphinx.cmd.build import main as sphinx
 
     warnings.filterwarnings("ignore", "Found cells containing imports and other code")
+    read_settings_once()
     sys.path.insert(0, str(ROOT))  # notebooks are processed from here
     processed = proc_nbs(str(ROOT / "nbs"), n_workers=0, force=True)
     sphinx_source(processed, processed / "sphinx")

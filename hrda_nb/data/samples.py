@@ -6,6 +6,9 @@
 __all__ = ['write_samples', 'samples_dir']
 
 # %% ../../nbs/01_samples.ipynb #c003
+import atexit
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -190,3 +193,20 @@ def samples_dir() -> Path:
         f"no data_samples beside {package.name}: "
         "write some with `hrda samples --out DIR` and give their folders"
     )
+
+# %% ../../nbs/01_samples.ipynb #fw02
+def few_pictures(
+    folder: str | Path,  # of `samples_dir()`, with labels
+    count: int = 2,
+) -> Path:  # a folder that stays until the process ends
+    "The first pictures of a folder and their labels, for tests of what would take long with all."
+    folder = Path(folder)
+    home = tempfile.TemporaryDirectory()
+    atexit.register(home.cleanup)
+    few = Path(home.name, folder.name)
+    for kind in ("images", "labels"):
+        (few / kind).mkdir(parents=True)
+        for file in sorted((folder / kind).iterdir())[:count]:
+            shutil.copy(file, few / kind)
+    _CLASSES.to_json(few / "classes.json")
+    return few
