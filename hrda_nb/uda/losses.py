@@ -67,6 +67,7 @@ def label_weights(
 
 # %% ../../nbs/12_losses.ipynb #t002
 _KEPT = 0.99  # of the running shares, with each batch
+_UNSURE = 0.02  # share of the pixels that is added to all: smaller ones are not known well enough
 
 
 class ClassWeights:
@@ -107,7 +108,7 @@ class ClassWeights:
         if torch.equal(target, self.source):  # nobody has followed yet
             return
         fixed = 1.0 if self.fixed is None else torch.tensor(self.fixed)
-        ratio = (target + 1e-4) / (self.source + 1e-4)
+        ratio = (target + _UNSURE) / (self.source + _UNSURE)
         self.values = _scaled(fixed * ratio**self.power, self.source)
 
 # %% ../../nbs/12_losses.ipynb #c019
