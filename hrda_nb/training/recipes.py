@@ -157,11 +157,6 @@ class Recipe:
     workers: Annotated[int, Between(0, 256)] = 2  # processes that load pictures; 0: none
     seed: Seed = 0  # of everything that is drawn
 
-    @property
-    def weighs_classes(self) -> bool:
-        "Whether the shares of the classes in the source labels must be known."
-        return self.class_weight_power > 0 or self.self_training.target_share_power > 0
-
     def conflicts(self) -> Iterator[Conflict]:
         "Settings that do not go together."
         height, width = self.context_size
@@ -195,21 +190,19 @@ def _inside(inner: Sequence[int], outer: Sequence[int]) -> bool:
 def fitted(
     recipe: Recipe,
     classes: ClassTable,
-    # (K,) share of each class in the source labels; needed where classes are weighted
+    # (K,) share of each class in the source labels; needed for class weights
     frequency: Tensor | None = None,
 ) -> Recipe:
     "The recipe for a class table: self-training knows the classes and the recipe's seed."
     weights = None
     if recipe.class_weight_power:
         weights = tuple(class_weights(frequency, recipe.class_weight_power).tolist())
-    followed = recipe.self_training.target_share_power > 0
     held = {"things": classes.thing_ids, "all": range(classes.num_classes)}
     self_training = replace(
         recipe.self_training,
         num_classes=classes.num_classes,
         things=tuple(held[recipe.feature_distance_classes]),
         class_weights=weights,
-        class_shares=tuple(frequency.tolist()) if followed else None,
         seed=recipe.seed,
     )
     return replace(recipe, self_training=self_training)

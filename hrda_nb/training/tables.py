@@ -157,7 +157,7 @@ def _words(kind: Any) -> str:
 
 # %% ../../nbs/25d_tables.ipynb #c016
 _STEP = "self_training."
-_COMPUTED = {"seed", *(_STEP + name for name in ("seed", "num_classes", "things", "class_weights", "class_shares"))}
+_COMPUTED = {"seed", *(_STEP + name for name in ("seed", "num_classes", "things", "class_weights"))}
 
 
 def _kinds() -> dict[str, Any]:

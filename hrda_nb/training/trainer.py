@@ -450,7 +450,7 @@ def build_run(
     accelerator = accelerator or join_processes(device)
     out = writable_folder(out)
     with accelerator.main_process_first():  # classes are counted once
-        frequency = _class_frequency(data.source) if recipe.weighs_classes else None
+        frequency = _class_frequency(data.source) if recipe.class_weight_power else None
     asked = _settled(recipe, out) if resume else recipe
     r = fitted(asked, data.classes, frequency)
     state = _read_state(out, asked, r) if resume else check_free(out)

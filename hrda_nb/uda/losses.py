@@ -16,8 +16,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data.geometry import Box, crop, resize
-from ..data.labels import UserError
-from ..data.processes import sum_over_processes
 from ..data.registry import Registry
 from ..models.hrda import Output
 
@@ -46,17 +44,13 @@ def class_weights(
     cap: float = 10.0,  # largest weight
 ) -> Tensor:  # (K,) mean over pixels 1 before the cap
     "How much a pixel of each class counts."
-    return _scaled((frequency + 1e-4) ** -power, frequency, cap)
-
-
-def _scaled(weight: Tensor, frequency: Tensor, cap: float = 10.0) -> Tensor:
-    "Weights (K,) so that the average pixel counts 1, none above the cap."
+    weight = (frequency + 1e-4) ** -power
     return (weight / (weight * frequency).sum()).clamp(max=cap)
 
 
 def label_weights(
     label: Tensor,  # (B,H,W) class index; 255 gets weight 1, which the loss ignores
-    weights: Sequence[float] | Tensor | None,  # (K,) of each class; None: all 1
+    weights: Sequence[float] | None,  # (K,) of each class; None: all 1
 ) -> Tensor | None:  # (B,H,W)
     "The class weight of every pixel, None if there are none."
     if weights is None:
@@ -64,52 +58,6 @@ def label_weights(
     table = torch.ones(256, device=label.device)
     table[: len(weights)] = torch.as_tensor(weights, device=label.device)
     return table[label.long()]
-
-# %% ../../nbs/12_losses.ipynb #t002
-_KEPT = 0.99  # of the running shares, with each batch
-_UNSURE = 0.02  # share of the pixels that is added to all: smaller ones are not known well enough
-
-
-class ClassWeights:
-    "What labelled pixels of each class count; where it is asked, the target's classes are followed."
-
-    def __init__(
-        self,
-        fixed: Sequence[float] | None = None,  # (K,) of `class_weights`; None: all 1
-        shares: Sequence[float] | None = None,  # (K,) of the source pixels; None: with power 0
-        power: float = 0.0,  # e: of the target's share over the source's
-    ):
-        if power and shares is None:
-            raise UserError("target_share_power: also give class_shares, those of the source labels")
-        self.fixed = fixed
-        self.power = power
-        self.source = torch.tensor(shares) if power else None
-        self.target = self.source  # the running shares
-        self.values = fixed  # (K,) as they are now
-
-    def follow(
-        self,
-        label: Tensor,  # (B,H,W) class index, the teacher's on the target
-    ) -> None:
-        "Take the classes of a batch, of all processes together, into account."
-        if not self.power:
-            return
-        k = len(self.source)
-        counts = sum_over_processes(label.flatten().bincount(minlength=k)[:k].double()).cpu()
-        shares = (counts / counts.sum().clamp(min=1)).float()
-        self.load(_KEPT * self.target + (1 - _KEPT) * shares)
-
-    def load(
-        self,
-        target: Tensor,  # (K,) running shares
-    ) -> None:
-        "The weights that belong to these shares."
-        self.target = target
-        if torch.equal(target, self.source):  # nobody has followed yet
-            return
-        fixed = 1.0 if self.fixed is None else torch.tensor(self.fixed)
-        ratio = (target + _UNSURE) / (self.source + _UNSURE)
-        self.values = _scaled(fixed * ratio**self.power, self.source)
 
 # %% ../../nbs/12_losses.ipynb #c019
 class SegmentationLosses(NamedTuple):

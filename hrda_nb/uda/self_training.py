@@ -7,7 +7,7 @@ __all__ = ['SelfTrainingConfig', 'TrainingStep', 'Mixture', 'StepReport', 'Sourc
 
 # %% ../../nbs/19_self_training.ipynb #c003
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, NamedTuple
@@ -57,13 +57,7 @@ from hrda_nb.uda.ema_teacher import (
     teacher_mode,
 )
 from .feature_distance import FeatureDistance
-from hrda_nb.uda.losses import (
-    ClassWeights,
-    StudentPass,
-    additional_losses,
-    label_weights,
-    segmentation_losses,
-)
+from .losses import StudentPass, additional_losses, label_weights, segmentation_losses
 from .masked_consistency import MaskedConsistency
 from .pseudo_labels import PseudoLabels, Weighting, weightings, without_margins
 
@@ -81,11 +75,6 @@ class SelfTrainingConfig:
     # What labelled pixels of each class count (pseudo-labels: their weight alone).
     # None: 1 (published).
     class_weights: tuple[NotNegative, ...] | None = None
-    # e: labelled pixels also count (share of their class on the target / on the source)**e, as the
-    # teacher sees the target; 0: no (published).
-    target_share_power: Fraction = 0.0
-    # Share of each class in the source labels, for that.
-    class_shares: tuple[Fraction, ...] | None = None
     # --- detail boxes
 
     exact_boxes: bool = False  # True: the last offset can be drawn too (papers)
@@ -176,9 +165,8 @@ class SelfTrainingConfig:
         k = self.num_classes
         if self.ignore_index < k:
             yield Conflict("ignore_index", f"choose a label that is no class, {k} to 255")
-        for name in ("class_weights", "class_shares"):
-            if (given := getattr(self, name)) is not None and len(given) != k:
-                yield Conflict(name, f"give one for each of the {k} classes")
+        if self.class_weights is not None and len(self.class_weights) != k:
+            yield Conflict("class_weights", f"give one for each of the {k} classes")
         if any(c >= k for c in self.things):
             yield Conflict("things", f"choose among the {k} classes, 0 to {k - 1}")
         if self.blur_sigma[0] > self.blur_sigma[1]:
@@ -327,8 +315,6 @@ class TrainingStep:
         self.teacher = make_teacher(self.network) if self.has_teacher else None
         weighting = weightings[self.config.quality_of] if self.has_teacher else None
         self.weighting = weighting and weighting.from_config(self.config)
-        c = self.config
-        self.class_weights = ClassWeights(c.class_weights, c.class_shares, c.target_share_power)
         made = [make(self) for make in additional_losses.values()]
         self.additional_losses = [loss for loss in made if loss is not None]
 
@@ -348,8 +334,6 @@ class TrainingStep:
             state |= self.weighting.state_dict() | dict(
                 teacher=full_state(self.teacher.state_dict())
             )
-        if self.class_weights.power:
-            state["target_shares"] = self.class_weights.target
         return state
 
     def load_state_dict(self, state: dict) -> None:
@@ -359,8 +343,6 @@ class TrainingStep:
         if self.has_teacher:
             self.weighting.load_state_dict(state)
             load_full_state(self.teacher, state["teacher"])
-        if self.class_weights.power:
-            self.class_weights.load(state["target_shares"])
 
 # %% ../../nbs/19_self_training.ipynb #m5
 # passes of the student, in the order of their detail boxes
@@ -520,7 +502,7 @@ class SourceOnly(StudentStep):
     def learn_from_source(self, source: dict, draws: Draws) -> dict[str, Tensor]:
         "Segmentation losses, feature distance and what else is asked of the source."
         image, label = source["image"], source["label"]
-        weight = label_weights(label, self.class_weights.values)
+        weight = label_weights(label, self.config.class_weights)
         losses = self.learn("source", image, label, weight, draws)
         return dict(feature_distance=image.new_zeros(())) | losses
 
@@ -570,8 +552,6 @@ def mix(
     draws: Draws,
     config: SelfTrainingConfig,
     rng: np.random.Generator,
-    # (K,) of labelled pixels; None: as the settings say
-    class_weights: Sequence[float] | Tensor | None = None,
 ) -> Mixture:
     "Source classes pasted into the target, strongly augmented (DACS)."
     truth = source["label"].long()
@@ -580,8 +560,7 @@ def mix(
     jitter = draws.take("jitter", lambda: _draw_jitter(len(truth), config, rng))
     blur = draws.take("blur", lambda: _draw_blur(len(truth), config, rng))
     image = strong_augmentation(class_mix(mask, source["image"], target["image"]), jitter, blur)
-    weights = config.class_weights if class_weights is None else class_weights
-    certain = label_weights(truth, weights)
+    certain = label_weights(truth, config.class_weights)
     certain = torch.ones_like(pseudo.weight) if certain is None else certain.to(pseudo.weight)
     label = class_mix(mask, truth, pseudo.label)
     return Mixture(image, label, class_mix(mask, certain, pseudo.weight), mask)
@@ -626,9 +605,7 @@ class SelfTraining(SourceOnly):
         losses = self.learn_from_source(source, draws)
         losses |= self.learn_from_labelled(target.get("labelled"), draws)
         pseudo = label_target(self.teacher, target, self.weighting, self.config, alpha)
-        self.class_weights.follow(pseudo.label)
-        weights = self.class_weights.values
-        mixture = mix(source, target, pseudo, draws, self.config, self.rng, weights)
+        mixture = mix(source, target, pseudo, draws, self.config, self.rng)
         losses |= self.learn_from_mixture(mixture, draws)
         losses |= self.learn_from_target(target, pseudo, draws)
         self._finish()
@@ -650,7 +627,7 @@ class SelfTraining(SourceOnly):
             return {}
         check_batches(labelled, None, self.network.multiple)
         label = labelled["label"]
-        weight = label_weights(label, self.class_weights.values)
+        weight = label_weights(label, self.config.class_weights)
         return self.learn("labelled", labelled["image"], label, weight, draws, factor)
 
     def learn_from_mixture(self, mixture: Mixture, draws: Draws) -> dict[str, Tensor]:
