@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from .wide_filters import in_autocast, is_left_to_torch
+
 # %% ../../nbs/06a_dilated_convolution.ipynb #d013
 _HAS_AVX512 = torch.backends.cpu.get_cpu_capability() == "AVX512"
 _WIDEST = 6 if _HAS_AVX512 else 4  # cells of padding that the processor's kernel is fast with
@@ -107,21 +109,6 @@ class _DilatedDepthwise(torch.autograd.Function):
         of_x = _convolve(grad, weight.flip(2, 3), ctx.dilation) if needs_x else None
         of_weight = _weight_gradient(x, grad, ctx.dilation) if needs_weight else None
         return of_x, of_weight, None
-
-# %% ../../nbs/06a_dilated_convolution.ipynb #d016b
-def is_left_to_torch(x: Tensor) -> bool:
-    "Whether PyTorch's own convolution computes: on GPUs, in exports, when it is compiled."
-    return x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing()
-
-
-def in_autocast(
-    *tensors: Tensor | None,  # the map first
-) -> tuple[Tensor | None, ...]:
-    "Map and weights in the precision that autocast asks for."
-    if not torch.is_autocast_enabled("cpu") or tensors[0].dtype == torch.float64:
-        return tensors
-    dtype = torch.get_autocast_dtype("cpu")
-    return tuple(None if t is None else t.to(dtype) for t in tensors)
 
 # %% ../../nbs/06a_dilated_convolution.ipynb #d017
 class DilatedDepthwise(nn.Conv2d):
