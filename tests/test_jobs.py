@@ -50,7 +50,7 @@ def rows(out, seed):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no Ctrl-C for one process")
 def test_ctrl_c_stops_both_and_the_same_command_goes_on(city, tmp_path):
-    args = train(city, tmp_path, "--jobs=2", "--steps=20", "--eval-every=20")
+    args = train(city, tmp_path, "--jobs=2", "--steps=150", "--eval-every=150")
     process = start(args)
     while process.poll() is None and min(rows(tmp_path, 0), rows(tmp_path, 1)) < 1:
         time.sleep(0.05)
@@ -63,12 +63,12 @@ def test_ctrl_c_stops_both_and_the_same_command_goes_on(city, tmp_path):
         assert list((tmp_path / f"seed_{seed}/resume").glob("state_*.json"))
         assert not (tmp_path / f"seed_{seed}/last.safetensors").exists()
         log = (tmp_path / f"seed_{seed}/log.txt").read_text(encoding="utf-8")
-        assert "of 20; go on with --resume" in log
+        assert "of 150; go on with --resume" in log
 
     assert cli.main(args) == 0
     for seed in (0, 1):
         history = pd.read_csv(tmp_path / f"seed_{seed}/history.csv")
-        assert history.step.tolist() == list(range(1, 21))
+        assert history.step.tolist() == list(range(1, 151))
 
 
 def test_failed_training_of_the_demo_is_a_line_and_exit_code_1(tmp_path, monkeypatch, capfd):
