@@ -36,6 +36,7 @@ FAMILIES = {
     "prototype": dict(quality_of="prototype", prototype_momentum=0.5),
     "contrast": dict(pixel_contrast_weight=0.1, patch_contrast_weight=0.1),
     "masking": dict(masked_weight=1.0, mask_block=16),
+    "unmixed": dict(mixed_weight=0.0),
     "one_backward": dict(masked_weight=1.0, mask_block=16, one_backward=True),
     "source": dict(),
 }
