@@ -10,7 +10,6 @@ import pandas as pd
 import pytest
 
 from hrda_nb import cli
-from hrda_nb.data.samples import write_samples
 from hrda_nb.training.recipes import recipes
 
 COMMAND = "import sys; from hrda_nb.cli import main; sys.exit(main())"
@@ -18,11 +17,6 @@ SIZES = "--no-pretrained --channels 8 --context-size 64 64 --detail-size 32 32 -
 STEPS = "--source-steps 1 --warmup 1 --rare-class-min-pixels 10 --log-every 1 --device cpu"
 FLAGS = ["--encoder", "mit_tiny", *SIZES.split(), *STEPS.split()]
 PLACES = {"source": "source/train", "target": "target/train", "val": "target/val"}
-
-
-@pytest.fixture(scope="module")
-def city(tmp_path_factory):
-    return write_samples(tmp_path_factory.mktemp("city") / "city", seed=5, count=4, size=(64, 128))
 
 
 def train(city, out, *flags):
