@@ -54,11 +54,10 @@ def built():
 
 @pytest.fixture(scope="module")
 def folder(built, graph, tmp_path_factory):
-    "The page of the bundled networks, with two target streets; the first network's graph for both"
+    "The page of the bundled networks, with two target streets"
     out = tmp_path_factory.mktemp("page") / "site"
-    adapted = hrda_nb.sample_model()[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "write_view_graph", lambda model, path: graph(adapted, path))
+        patch.setattr(page, "write_view_graph", graph)
         page.write_page(out, count=2)
     return out
 
