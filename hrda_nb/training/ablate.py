@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -51,6 +51,25 @@ def _half_width(differences: pd.Series) -> float:
     n = len(differences)
     return t975(n - 1) * differences.std() / np.sqrt(n) if n > 1 else np.nan
 
+
+def _by_seed(runs: pd.DataFrame, view: str) -> pd.DataFrame:  # seed x row
+    return runs.pivot(index="seed", columns="row", values=view)
+
+
+def _paired(
+    scores: pd.DataFrame,  # seed x row
+    pairs: dict[str, str],  # row -> the row to compare it with
+) -> pd.DataFrame:  # row x difference, low, high
+    "Mean differences of pairs with the same seed, and their 95 % interval."
+    lines = {}
+    for row, other in pairs.items():
+        differences = (scores[row] - scores[other]).dropna()
+        mean = differences.mean()
+        half = _half_width(differences)
+        lines[row] = dict(difference=mean, low=mean - half, high=mean + half)
+    columns = ["difference", "low", "high"]
+    return pd.DataFrame.from_dict(lines, orient="index", columns=columns, dtype=float)
+
 # %% ../../nbs/25e_ablate.ipynb #c007
 def summarise(
     runs: pd.DataFrame,  # of `run_table`: a line for each row and seed
@@ -59,18 +78,24 @@ def summarise(
 ) -> pd.DataFrame:  # row x mean, std, n, difference to the first row, low, high [, paper]
     "Means over seeds, and paired differences to the first row with their 95 % interval."
     names = [row.name for row in table.rows] if table else list(dict.fromkeys(runs.row))
-    scores = runs.pivot(index="seed", columns="row", values=view).reindex(columns=names)
-    differences = scores.sub(scores[names[0]], axis=0)
-    half = pd.Series({name: _half_width(differences[name].dropna()) for name in names})
+    scores = _by_seed(runs, view).reindex(columns=names)
     found = pd.DataFrame(dict(mean=scores.mean(), std=scores.std(), n=scores.count()))
-    found["difference"] = differences.mean()
-    found["low"] = found.difference - half
-    found["high"] = found.difference + half
-    found.loc[names[0], ["difference", "low", "high"]] = np.nan
+    found = found.join(_paired(scores, dict.fromkeys(names[1:], names[0])))
     if table and any(row.paper is not None for row in table.rows):
         found["paper"] = [row.paper for row in table.rows]
         found["paper"] = found.paper.astype(float)
     return found.rename_axis("row")
+
+# %% ../../nbs/25e_ablate.ipynb #w007
+def what_rows_add(
+    runs: pd.DataFrame,  # of `run_table`
+    table: Table,
+    view: str = "fused",
+) -> pd.DataFrame:  # row x builds on, difference, low, high; no lines where no row says
+    "What each row adds to the row that it builds on, paired by seed."
+    pairs = {row.name: row.builds_on for row in table.rows if row.builds_on}
+    scores = _by_seed(runs, view).reindex(columns=[row.name for row in table.rows])
+    return pd.DataFrame({"builds on": pairs}, dtype=str).join(_paired(scores, pairs))
 
 # %% ../../nbs/25e_ablate.ipynb #c011
 def _points(ax: Axes, values: pd.Series, low: pd.Series, high: pd.Series) -> None:
@@ -121,18 +146,37 @@ def table_jobs(
     return jobs
 
 
-def _result(job: Job) -> dict[str, Any]:  # row, seed, mIoU of each view, seconds a step
+def _scores(job: Job) -> pd.DataFrame:  # class and mIoU x view
     "The last scores of a finished run."
     metrics = pd.read_csv(job.out / "metrics.csv").query("step == step.max()")
-    miou = metrics.set_index("class").reindex(columns=VIEW_ORDER).loc["mIoU"]
-    seconds = pd.read_csv(job.out / "history.csv").seconds.mean()
-    return dict(row=job.row, seed=job.seed, **miou, seconds=seconds)
+    return metrics.set_index("class").reindex(columns=VIEW_ORDER)
+
+
+def _seconds(job: Job) -> float:
+    "What a step of the last phase took."
+    history = pd.read_csv(job.out / "history.csv")
+    return history[history.phase == history.phase.iloc[-1]].seconds.mean()
+
+
+def _result(job: Job) -> dict:  # row, seed, mIoU of each view in percent, seconds a step
+    scores = _scores(job).loc["mIoU"]
+    return dict(row=job.row, seed=job.seed, **scores, seconds=_seconds(job))
 
 
 def results(jobs: list[Job]) -> pd.DataFrame:  # a line for each finished run
     "Scores of what is finished."
     columns = ["row", "seed", *VIEW_ORDER, "seconds"]
     return pd.DataFrame([_result(job) for job in jobs if job.is_done], columns=columns)
+
+
+def class_results(jobs: list[Job]) -> pd.DataFrame:  # a line for each finished run and class
+    "IoU of each class in percent."
+    done = [job for job in jobs if job.is_done]
+    scores = map(_scores, done)
+    tables = [s[~s.index.str.startswith("mIoU")].reset_index() for s in scores]
+    columns = ["row", "seed", "class", *VIEW_ORDER]
+    lines = [t.assign(row=job.row, seed=job.seed)[columns] for t, job in zip(tables, done)]
+    return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=columns)
 
 # %% ../../nbs/25e_ablate.ipynb #c018
 def _markdown(table: pd.DataFrame) -> str:
@@ -155,6 +199,18 @@ the last checkpoint on labelled target pictures; no checkpoint is chosen.
 Differences are paired by seed, to the first row, with their 95 % interval (Student's t).
 
 ![{title}](table.png)
+{added}
+## Views, and what a step costs
+
+{views}
+
+Means over seeds; the last column is seconds a step, in the last phase of a training.
+
+## IoU of each class
+
+{classes}
+
+Percent, fused, means over seeds.
 
 ## What each row changes
 
@@ -165,6 +221,13 @@ Differences are paired by seed, to the first row, with their 95 % interval (Stud
 {runs}
 
 {failed}
+"""
+_ADDED = """
+## What each row adds
+
+{table}
+
+Paired by seed, fused, with the 95 % interval.
 """
 
 # %% ../../nbs/25e_ablate.ipynb #f0ab9ae7
@@ -195,6 +258,21 @@ def _changes(table: Table) -> pd.DataFrame:
     return pd.DataFrame({"changes": words}).replace("", "nothing").rename_axis("row")
 
 
+def _added(runs: pd.DataFrame, table: Table) -> str:
+    "A section, where rows build on others."
+    added = what_rows_add(runs, table).rename_axis("row")
+    return _ADDED.format(table=_markdown(added.round(2))) if len(added) else ""
+
+
+def _views(runs: pd.DataFrame) -> pd.DataFrame:  # row x context, detail, fused, seconds
+    return runs.groupby("row", sort=False)[[*VIEW_ORDER, "seconds"]].mean().round(2)
+
+
+def _classes(jobs: list[Job]) -> pd.DataFrame:  # class x row
+    how = dict(index="class", columns="row", values="fused", sort=False)
+    return class_results(jobs).pivot_table(**how).astype(float).round(1)
+
+
 def _page(
     table: Table,
     request: Request,
@@ -211,6 +289,9 @@ def _page(
         steps=" or ".join(map(str, sorted({job.recipe.steps for job in jobs}))),
         seeds=", ".join(map(str, request.seeds)),
         table=_markdown(summarise(runs, table).round(2)),
+        added=_added(runs, table),
+        views=_markdown(_views(runs)),
+        classes=_markdown(_classes(jobs)),
         changes=_markdown(_changes(table)),
         runs=_markdown(runs.round(2).set_index("row")),
         failed="".join(f"* failed: {run}: {error}\n" for run, error in failed.items()),
@@ -227,7 +308,7 @@ class TableWatch(Watch):
         self.request = request
 
     def write(self) -> None:
-        "runs.csv, summary.csv, table.png and table.md, once there is something to say."
+        "runs.csv, classes.csv, summary.csv, table.png and table.md, once there is something."
         if not self.failed and not any(job.is_done for job in self.jobs):
             return
         runs = results(self.jobs)
@@ -235,6 +316,8 @@ class TableWatch(Watch):
         page = _page(self.table, self.request, self.jobs, self.failed)
         digits = dict(float_format="%.4f")
         write_atomically(self.out / "runs.csv", partial(runs.to_csv, index=False, **digits))
+        classes = class_results(self.jobs)
+        write_atomically(self.out / "classes.csv", partial(classes.to_csv, index=False, **digits))
         write_atomically(self.out / "summary.csv", partial(summary.to_csv, **digits))
         write_atomically(self.out / "table.md", lambda p: p.write_text(page, encoding="utf-8"))
         save(plot_table(summary, self.table.title), self.out / "table.png")

@@ -36,6 +36,7 @@ class Row(NamedTuple):
     changes: dict[str, Any]  # setting -> value; "self_training.alpha" is one of the step
     paper: float | None = None  # mIoU in percent, as published
     paper_std: float | None = None  # over the paper's seeds
+    builds_on: str | None = None  # the row to which this one adds something
 
     @property
     def folder(self) -> str:
@@ -74,7 +75,7 @@ def _table_file(name: str | Path) -> Path:
 
 # %% ../../nbs/25d_tables.ipynb #c010
 _TABLE_KEYS = {"title": str, "base": str, "rows": list, "source": str, "note": str, "set": dict}
-_ROW_KEYS = {"name": str, "set": dict, "paper": float, "paper_std": float}
+_ROW_KEYS = {"name": str, "set": dict, "paper": float, "paper_std": float, "builds_on": str}
 
 
 def _checked(content: Any, kinds: dict[str, type], needed: Sequence[str], where: str) -> dict:
@@ -95,7 +96,21 @@ def _as_row(content: Any, common: dict[str, Any], where: str) -> Row:
     "A row; `common` holds for all rows."
     row = _checked(content, _ROW_KEYS, ["name"], where)
     changes = common | row.get("set", {})
-    return Row(row["name"], changes, row.get("paper"), row.get("paper_std"))
+    return Row(row["name"], changes, *map(row.get, ("paper", "paper_std", "builds_on")))
+
+
+def _check_rows(rows: Sequence[Row], where: str) -> None:
+    "Raise `UserError` where a name is missing or there twice."
+    if not rows:
+        raise UserError(f"{where}: there are no rows")
+    twice = [folder for folder, n in Counter(row.folder for row in rows).items() if n > 1]
+    if twice:
+        raise UserError(f"{where}: two rows are called {twice[0]!r}")
+    names = {row.name for row in rows}
+    for row in rows:
+        if row.builds_on and row.builds_on not in names - {row.name}:
+            wrong = f"{row.name!r} builds on {row.builds_on!r}"
+            raise UserError(f"{where}: {wrong}, which is no other row")
 
 # %% ../../nbs/25d_tables.ipynb #c011
 def read_table(
@@ -111,10 +126,7 @@ def read_table(
     lines = enumerate(table["rows"], 1)
     common = table.get("set", {})
     rows = tuple(_as_row(row, common, f"{path.name}, row {i}") for i, row in lines)
-    twice = [folder for folder, n in Counter(row.folder for row in rows).items() if n > 1]
-    if twice or not rows:
-        wrong = f"two rows are called {twice[0]!r}" if twice else "there are no rows"
-        raise UserError(f"{path.name}: {wrong}")
+    _check_rows(rows, path.name)
     about = {key: table.get(key, "") for key in ("source", "note")}
     return Table(path.stem, table["title"], table["base"], rows, **about)
 
