@@ -18,6 +18,7 @@ from ..data.geometry import Box, crop, resize, resize_rows, rows_stand_alone
 from ..data.labels import UserError
 from ..data.registry import Registry
 from ..data.settings import Between, Fraction, Name, Size, check_settings
+from .batch_norm import blended_statistics
 from .crops import box_mask, context_view, insert, pad_to_multiple
 from .decoders import attention_decoder
 from .decoders import decoder as build_decoder
@@ -109,6 +110,7 @@ class Segmenter(nn.Module):
 
     is_hrda = False
     multiple = 1  # what the sides of a picture divide by
+    picture_statistics = 0.0  # alpha of `blended_statistics`
 
     def __init__(
         self,
@@ -128,8 +130,9 @@ class Segmenter(nn.Module):
         "Logits at the decoder's stride. Raises `UserError` for pictures outside [0,1]."
         check_pictures(self, images)
         size = tuple(images.shape[-2:])
-        features = self.encoder(images)
-        return Output(self.decoder(features), size, size, features)
+        with blended_statistics(self, self.picture_statistics):
+            features = self.encoder(images)
+            return Output(self.decoder(features), size, size, features)
 
 # %% ../../nbs/10_hrda.ipynb #naf8edd
 class ContextPass(NamedTuple):
@@ -153,9 +156,10 @@ def context_pass(
     images: Tensor,  # (B,3,H,W), sides divide by `model.multiple`
 ) -> ContextPass:
     "Features, logits and attention of the downsampled view."
-    features = model.encoder(context_view(images, model.factor))
-    logits = model.decoder(features)
-    return ContextPass(features, logits, model.scale_attention(features, logits))
+    with blended_statistics(model, model.picture_statistics):
+        features = model.encoder(context_view(images, model.factor))
+        logits = model.decoder(features)
+        return ContextPass(features, logits, model.scale_attention(features, logits))
 
 
 def crop_pass(
@@ -202,6 +206,7 @@ class HRDA(nn.Module):
 
     is_hrda = True
     factor = _FACTOR
+    picture_statistics = 0.0  # alpha of `blended_statistics`, in the context pass
 
     def __init__(
         self,
@@ -299,6 +304,7 @@ class ModelConfig:
     attention: Attention
     overlap: bool
     dropout: Fraction
+    picture_statistics: Fraction
 
 
 def number_or_word(attention: str | float) -> str | float:
@@ -357,13 +363,15 @@ def build_model(  # noqa: PLR0913 (the one place of all sizes)
     overlap: bool = True,  # HRDA: detail windows overlap by half
     dropout: float = 0.1,  # of whole channels before the classifier
     pretrained: bool = False,  # encoder with ImageNet weights
+    picture_statistics: float = 0.0,  # in use: share of a picture's own in BatchNorm's averages
 ) -> nn.Module:
     "A segmentation network. Raises `UserError` for names or sizes that do not fit."
-    shape = (decoder, channels, number_or_word(attention), overlap, dropout)
+    shape = decoder, channels, number_or_word(attention), overlap, dropout, picture_statistics
     config = ModelConfig(arch, encoder, num_classes, detail_size, *shape)
     check_settings(config)
     build = architectures[arch]
     model = build(build_encoder(encoder, pretrained), config)
+    model.picture_statistics = picture_statistics
     model.config = asdict(config) | {"detail_size": list(detail_size)}
     return model
 

@@ -62,6 +62,9 @@ class Recipe:
     encoder_weights: Name | None = None
     # share of a new batch in BatchNorm's running averages, which evaluation uses
     norm_momentum: Fraction = 0.1
+    # share of a picture's own statistics that BatchNorm in use blends into its averages (alpha-BN),
+    # in HRDA those of the context view; 0: none (published)
+    picture_statistics: Fraction = 0.0
     # several processes: BatchNorm over the whole batch; False: each over its own pictures
     sync_batch_norm: bool = True
 
@@ -210,7 +213,7 @@ def fitted(
 # %% ../../nbs/23_recipes.ipynb #s010
 def source_only(recipe: Recipe) -> Recipe:
     "The same training without adaptation: the row to compare with."
-    return replace(recipe, adapt=False, report="student")
+    return replace(recipe, adapt=False, report="student", picture_statistics=0.0)
 
 
 def quick(recipe: Recipe, steps: int = 24) -> Recipe:

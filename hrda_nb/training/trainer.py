@@ -336,6 +336,7 @@ def make_model(recipe: Recipe, num_classes: int) -> nn.Module:
         r.overlap,
         dropout=r.dropout,
         pretrained=r.pretrained and not r.encoder_weights,
+        picture_statistics=r.picture_statistics,
     )
     if r.pretrained and r.encoder_weights:
         load_published(model.encoder, r.encoder_weights)

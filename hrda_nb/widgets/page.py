@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -331,6 +332,9 @@ def write_network(
 ) -> dict:  # for page.json
     "The graph, and how to use it."
     model = network.model
+    if share := model.picture_statistics:
+        said = f"{network.name}: the page normalises without picture_statistics ({share}), "
+        print(said + "so its labels differ a little from those of hrda predict", file=sys.stderr)
     graph = f"{key}.onnx.gz"
     return dict(
         name=network.name,
