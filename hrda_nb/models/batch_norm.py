@@ -6,8 +6,8 @@
 __all__ = []
 
 # %% ../../nbs/06c_batch_norm.ipynb #bn003
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 
 import torch
@@ -120,24 +120,33 @@ def _fitted(
     if norm.training:
         return None
     x = inputs[0].to(torch.promote_types(inputs[0].dtype, torch.float32))
-    average = norm.running_mean[:, None, None], norm.running_var[:, None, None]
+    usual_mean = norm.running_mean.to(x.dtype)[:, None, None]
+    usual_variance = norm.running_var.to(x.dtype)[:, None, None]
     variance, mean = torch.var_mean(x, (2, 3), correction=0, keepdim=True)  # (B,C,1,1)
-    mean = average[0] + share * (mean - average[0])
-    variance = average[1] + share * (variance - average[1])
-    scale = ((average[1] + norm.eps) / (variance + norm.eps)).sqrt()
-    return ((x - mean) * scale + average[0]).to(inputs[0].dtype)
+    mean = torch.lerp(usual_mean, mean, share)
+    variance = torch.lerp(usual_variance, variance, share)
+    scale = ((usual_variance + norm.eps) / (variance + norm.eps)).sqrt()
+    return ((x - mean) * scale + usual_mean).to(inputs[0].dtype)
 
 
 @contextmanager
-def blended_statistics(
+def before_norms(
     model: nn.Module,
-    share: float,  # alpha: of each picture's own statistics, in [0,1]; 0: none
+    hook: Callable,  # (norm, (x,)) -> another x, or None
 ) -> Iterator[nn.Module]:
-    "For a while, BatchNorm in evaluation mode follows each picture a little (alpha-BN)."
-    norms = [m for m in model.modules() if share and isinstance(m, nn.BatchNorm2d)]
-    hooks = [norm.register_forward_pre_hook(partial(_fitted, share=share)) for norm in norms]
+    "For a while, something happens before each BatchNorm."
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    hooks = [norm.register_forward_pre_hook(hook) for norm in norms]
     try:
         yield model
     finally:
-        for hook in hooks:
-            hook.remove()
+        for registered in hooks:
+            registered.remove()
+
+
+def blended_statistics(
+    model: nn.Module,
+    share: float,  # alpha: of each picture's own statistics, in [0,1]; 0: none
+) -> AbstractContextManager[nn.Module]:
+    "For a while, BatchNorm in evaluation mode follows each picture a little (alpha-BN)."
+    return before_norms(model, partial(_fitted, share=share)) if share else nullcontext(model)

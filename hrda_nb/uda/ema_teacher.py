@@ -7,8 +7,7 @@ __all__ = ['BatchNormMode', 'ema_alpha', 'ema_update', 'make_teacher', 'teacher_
 
 # %% ../../nbs/13_ema_teacher.ipynb #c003
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Literal
 
@@ -18,6 +17,7 @@ from torch.nn.functional import batch_norm
 
 from hrda_nb.models.batch_norm import (
     batch_statistics,
+    before_norms,
     is_synchronised,
     move_averages,
     pixels_of_channel,
@@ -74,19 +74,13 @@ def teacher_mode(
     return teacher
 
 
-@contextmanager
 def folding(
     teacher: nn.Module,
     momentum: float,  # fraction of the new batch in the averages, in [0,1]; 0: they stay
-) -> Iterator[nn.Module]:
+) -> AbstractContextManager[nn.Module]:
     "Let BatchNorm in evaluation mode move its running averages towards the pictures it sees."
-    norms = [m for m in teacher.modules() if momentum and isinstance(m, nn.BatchNorm2d)]
-    hooks = [m.register_forward_pre_hook(partial(_fold, momentum=momentum)) for m in norms]
-    try:
-        yield teacher
-    finally:
-        for hook in hooks:
-            hook.remove()
+    fold = partial(_fold, momentum=momentum)
+    return before_norms(teacher, fold) if momentum else nullcontext(teacher)
 
 
 def _fold(norm: nn.BatchNorm2d, inputs: tuple[Tensor], momentum: float) -> None:
