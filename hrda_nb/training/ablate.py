@@ -23,7 +23,7 @@ from ..data.labels import UserError
 from ..data.samples import samples_dir
 from ..models.computing import machine
 from ..plots import Plot, save
-from .compare import VIEW_ORDER
+from .compare import VIEW_ORDER, last_scores
 from .jobs import Data, Job, Watch, is_trained, train_all
 from .recipes import Recipe, recipes
 from .tables import Table, read_table, table_recipes
@@ -146,12 +146,6 @@ def table_jobs(
     return jobs
 
 
-def _scores(job: Job) -> pd.DataFrame:  # class and mIoU x view
-    "The last scores of a finished run."
-    metrics = pd.read_csv(job.out / "metrics.csv").query("step == step.max()")
-    return metrics.set_index("class").reindex(columns=VIEW_ORDER)
-
-
 def _seconds(job: Job) -> float:
     "What a step of the last phase took."
     history = pd.read_csv(job.out / "history.csv")
@@ -159,7 +153,7 @@ def _seconds(job: Job) -> float:
 
 
 def _result(job: Job) -> dict:  # row, seed, mIoU of each view in percent, seconds a step
-    scores = _scores(job).loc["mIoU"]
+    scores = last_scores(job.out).loc["mIoU"]
     return dict(row=job.row, seed=job.seed, **scores, seconds=_seconds(job))
 
 
@@ -172,11 +166,10 @@ def results(jobs: list[Job]) -> pd.DataFrame:  # a line for each finished run
 def class_results(jobs: list[Job]) -> pd.DataFrame:  # a line for each finished run and class
     "IoU of each class in percent."
     done = [job for job in jobs if job.is_done]
-    scores = map(_scores, done)
-    tables = [s[~s.index.str.startswith("mIoU")].reset_index() for s in scores]
     columns = ["row", "seed", "class", *VIEW_ORDER]
-    lines = [t.assign(row=job.row, seed=job.seed)[columns] for t, job in zip(tables, done)]
-    return pd.concat(lines, ignore_index=True) if lines else pd.DataFrame(columns=columns)
+    tables = [last_scores(j.out).reset_index().assign(row=j.row, seed=j.seed) for j in done]
+    lines = pd.concat(tables)[columns] if tables else pd.DataFrame(columns=columns)
+    return lines[~lines["class"].astype(str).str.startswith("mIoU")]
 
 # %% ../../nbs/25e_ablate.ipynb #c018
 def _markdown(table: pd.DataFrame) -> str:
