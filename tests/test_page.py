@@ -333,3 +333,10 @@ def test_the_command(site, mine, tmp_path, capsys, monkeypatch):
     assert main(args.split()) == 0
     assert "http.server --directory docs" in capsys.readouterr().out
     assert index_of(tmp_path / "docs")["commands"]["page"] == f"hrda {args}"
+
+
+def test_a_network_that_follows_each_picture_is_told_of(site, tmp_path, capsys):
+    model = build_model("segformer", "mit_tiny", 3, channels=8, picture_statistics=0.2)
+    page.write_network(tmp_path, "a", page.Network("mine", "mine.safetensors", model, {}))
+    said = capsys.readouterr().err
+    assert "mine: the page normalises without picture_statistics (0.2)" in said
